@@ -1,0 +1,1 @@
+"""Differentiation and batching: from graphs to graphs, written with the primitives' builders."""

@@ -1,0 +1,1 @@
+"""Recording, plans and evaluation: what happens between a line of user code and a program."""

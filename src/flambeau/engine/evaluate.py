@@ -1,0 +1,248 @@
+"""Evaluation: which values, by which plan, and what is kept for gradients.
+
+Plans hang on the states of the trie, under the set of positions that are still alive: exact
+sizes, exact live handles.  Everything that does not depend on sizes is shared below, in the
+executor's cache of structures and kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sys import getrefcount
+from typing import Any
+
+from flambeau.autodiff.reverse import pullback
+from flambeau.compiler.simplify import simplify
+from flambeau.engine.carry import carry_over, movable
+from flambeau.engine.executor import Executable, NodeFailure
+from flambeau.engine.executors import active_executor
+from flambeau.engine.flatten import Flat, flatten
+from flambeau.engine.segment import FREED, Freed, Segment
+from flambeau.engine.tape import HOOKS, THREAD, Cell, State, Tape, Value
+from flambeau.errors import FlambeauError, GradientError, TraceError, located
+from flambeau.graph.graph import Graph
+from flambeau.runtime.buffers import Buffer
+from flambeau.stats import COUNTS
+
+
+def _baseline() -> int:
+    """The references a value has when only the tape's index knows it."""
+    index = {Value(None, None, 0, False): 0}  # type: ignore[arg-type]
+    return next(iter(map(getrefcount, index)))
+
+
+_ALONE = _baseline()
+
+
+class Plan:
+    """How to evaluate one recording with one set of live positions."""
+
+    __slots__ = (
+        "aliases", "donated", "executable", "executor", "keep", "leaves", "leftover", "marks", "outputs", "scalars",
+        "sources", "state",
+    )  # fmt: skip
+
+    def __init__(self, state: State, asked: tuple[int, ...], live: tuple[int, ...]) -> None:
+        flat = flatten(state)
+        self.state = state
+        alive = set(live) | set(asked)
+        leaves = set(flat.leaves)
+        pending = [p for p in sorted(alive) if p not in leaves]
+        wanted = _connected(flat, asked, pending) if asked else pending
+        self.leftover = [p for p in pending if p not in set(wanted)]
+        if self.leftover and not movable(state):
+            wanted, self.leftover = pending, []
+        differentiable = [p for p in wanted if flat.needs_grad[p] and p not in flat.freed]
+        differentiable = [p for p in differentiable if p not in flat.marks]
+        kept = _residuals(flat, differentiable)
+        numbers = {v: i for i, v in enumerate(flat.scalars)}
+        leaf_of = {flat.values[p]: p for p in reversed(flat.leaves)}
+
+        outs = [flat.values[p] for p in wanted] + [v for v in kept if v not in numbers and v not in leaf_of]
+        graph = simplify(Graph(flat.graph.types, flat.graph.inputs, flat.graph.nodes, outs))
+        used = {v for node in graph.nodes for v in node.inputs} | set(graph.outputs)
+        self.leaves = [p for p in flat.leaves if flat.values[p] in used]
+        self.scalars = [i for i, v in enumerate(flat.scalars) if v in used]
+        inputs = [flat.values[p] for p in self.leaves] + [flat.scalars[i] for i in self.scalars]
+
+        slot: dict[int, int] = {}
+        for v in graph.outputs:
+            if v not in slot and v not in leaf_of:
+                slot[v] = len(slot)
+        place = dict(zip(outs, graph.outputs, strict=True))
+        # (position, output index or -1, leaf position): an output may simply be a leaf
+        self.outputs = [
+            (p, slot.get(place[flat.values[p]], -1), leaf_of.get(place[flat.values[p]], -1), _afterwards(flat, p))
+            for p in wanted
+        ]
+        self.keep = [
+            (v, "number", numbers[v]) if v in numbers
+            else (v, "leaf", leaf_of[v]) if v in leaf_of
+            else (v, "leaf", leaf_of[place[v]]) if place[v] in leaf_of
+            else (v, "output", slot[place[v]])
+            for v in kept
+        ]  # fmt: skip
+        held = {p for _, at, p, _ in self.outputs if at < 0} | {p for _, kind, p in self.keep if kind == "leaf"}
+        self.sources = {p: flat.values[p] for p in differentiable}
+        self.marks = {flat.values[p]: p for p in flat.marks} if differentiable else {}
+        self.donated = [
+            i for i, p in enumerate(self.leaves) if p not in alive and p not in held and not self.leftover
+        ]
+        program = Graph(graph.types, inputs, graph.nodes, list(slot))
+        self.executor = active_executor()
+        self.executable: Executable | None = None
+        if program.nodes or slot:
+            self.executable = self.executor.prepare(program, frozenset(self.donated))
+        COUNTS.plans += 1
+
+    def run(self, tape: Tape, values: list[Value]) -> None:
+        """Compute, and give the live values their data."""
+        inputs: list[Any] = [values[p].data for p in self.leaves]
+        for i in self.donated:
+            if getrefcount(inputs[i]) > _SOLE:
+                inputs[i] = inputs[i].copy()  # a NumPy view or another value still shows this memory
+        numbers = tape.scalars
+        for j in self.scalars:
+            x = numbers[j]
+            inputs.append(x.value if type(x) is Cell else x)
+        made: list[Buffer] = []
+        if self.executable is not None:
+            made = self.executable.submit(inputs).wait()
+        COUNTS.runs += 1
+        segment: Segment | None = None
+        if self.sources:
+            kept: dict[int, Any] = {}
+            for v, kind, at in self.keep:
+                if kind == "number":
+                    kept[v] = numbers[at].value if type(numbers[at]) is Cell else numbers[at]
+                elif kind == "leaf":
+                    kept[v] = values[at]
+                else:
+                    kept[v] = made[at]
+            segment = Segment(self.state, kept, {v: values[p] for v, p in self.marks.items()})
+            if tape.hooks:
+                numbered = flatten(self.state).values
+                segment.hooks = {numbered[p]: hooks for p, hooks in tape.hooks.items()}
+        for position, output, alias, afterwards in self.outputs:
+            value = values[position]
+            if value.data is None:
+                value.data = made[output] if output >= 0 else values[alias].data
+            if position in self.sources:
+                value.source = segment
+                value.position = self.sources[position]
+            else:
+                value.source = afterwards
+
+
+def _afterwards(flat: Flat, position: int) -> Freed | None:
+    """What an evaluated value that has no segment remembers of its history."""
+    return FREED if flat.needs_grad[position] and position not in flat.marks else None
+
+
+def _connected(flat: Flat, asked: Sequence[int], pending: Sequence[int]) -> list[int]:
+    """``asked`` and the pending positions that share computation with them, directly or through others."""
+    group: dict[int, int] = {}
+    constant: set[int] = set()
+
+    def find(v: int) -> int:
+        while group[v] != v:
+            group[v] = group[group[v]]
+            v = group[v]
+        return v
+
+    for node in flat.graph.nodes:
+        if all(v in constant for v in node.inputs):
+            constant.update(node.outputs)  # constants connect nothing
+            continue
+        head = node.outputs[0]
+        for v in node.outputs:
+            group[v] = head
+        for v in node.inputs:
+            if v in group:
+                group[find(v)] = head
+    roots = {find(flat.values[p]) for p in asked if flat.values[p] in group}
+    chosen = set(asked)
+    return [p for p in pending if p in chosen or (flat.values[p] in group and find(flat.values[p]) in roots)]
+
+
+def _residuals(flat: Flat, positions: Sequence[int]) -> tuple[int, ...]:
+    if not positions:
+        return ()
+    try:
+        marks = [flat.values[p] for p in flat.marks]
+        return pullback(flat.graph, sorted({flat.values[p] for p in positions}), marks).residuals
+    except GradientError:
+        return ()  # raised again, with its reason, when the gradient is asked for
+
+
+def _sole() -> int:
+    inputs = [Buffer(64)]
+    return getrefcount(inputs[0]) + 1  # the list, the argument, and the leaf value's own
+
+
+_SOLE = _sole()
+
+
+def evaluate(tape: Tape, *asked: Value) -> None:
+    """Compute ``asked`` (all live values where none is given) and what shares their computation."""
+    if tape.abstract:
+        raise TraceError(
+            f"the value of a tensor was needed inside {tape.abstract}, where only its shape and dtype are known"
+        )
+    if tape.error is not None:
+        raise tape.error
+    state = tape.state
+    own = THREAD.tape is tape
+    if own:
+        index = tape.index
+        live = tuple([p for p, n in enumerate(map(getrefcount, index)) if n > _ALONE])
+        positions = tuple([v.position for v in asked])
+        values = list(index)
+    else:  # another thread's recording: take what is asked, leave the tape alone
+        with tape.lock:
+            flat = flatten(state)
+            values = list(tape.index)[: len(flat.values)]
+            positions = tuple([v.position for v in asked])
+            live = (*positions, *flat.leaves)  # nothing here may be overwritten
+    key = (positions, live, active_executor())
+    plan = state.plans.get(key)
+    if plan is None:
+        plan = state.plans[key] = Plan(state, positions, live)
+    if own:
+        THREAD.tape = fresh = Tape()
+        fresh.layer = tape.layer
+    try:
+        plan.run(tape, values)
+    except NodeFailure as failure:
+        raise _fail(tape, failure) from None
+    except BaseException:
+        if own:
+            THREAD.tape = tape  # interrupted: nothing was changed, everything is still pending
+        raise
+    if own:
+        if plan.leftover:
+            carry_over(tape, THREAD.tape, values, plan.leftover)
+        tape.index = {}
+
+
+def _fail(tape: Tape, failure: NodeFailure) -> FlambeauError:
+    """The error of a program, located; the recording that holds it cannot be evaluated any more."""
+    error = failure.error
+    where = failure.where
+    place = tape.where(where.entry) if where.entry >= 0 else where
+    located(error, str(place))
+    tape.error = error
+    return error
+
+
+def realize(value: Value) -> None:
+    """Make sure that ``value`` has data."""
+    if value.data is None:
+        source = value.source
+        if not isinstance(source, Tape):
+            raise TraceError("this tensor was lost: the step that should have computed it failed")
+        evaluate(source, value)
+
+
+HOOKS.evaluate = evaluate
+HOOKS.realize = realize

@@ -1,0 +1,65 @@
+"""What an executor offers: it prepares a graph once and runs it many times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from flambeau.errors import FlambeauError
+from flambeau.graph.graph import Graph
+from flambeau.graph.where import Where
+from flambeau.runtime.buffers import Buffer
+
+
+class Pending(Protocol):
+    """Work that was submitted; nothing may assume that it is finished before ``wait`` returns."""
+
+    def ready(self) -> bool:
+        """Whether ``wait`` would return at once."""
+        ...
+
+    def wait(self) -> list[Buffer]:
+        """The outputs; raises what the program raised, in which case nothing was changed."""
+        ...
+
+
+class Executable(Protocol):
+    """A prepared graph."""
+
+    def submit(self, inputs: Sequence[Any]) -> Pending:
+        """Start with one ``Buffer``, or number for an input of shape ``()``, for each input."""
+        ...
+
+
+class Executor(Protocol):
+    """Turns graphs into executables."""
+
+    name: str
+
+    def prepare(self, graph: Graph, donated: frozenset[int]) -> Executable:
+        """``donated`` are the indices of inputs whose buffers may be overwritten."""
+        ...
+
+
+class Done:
+    """Work that was finished when it was submitted."""
+
+    __slots__ = ("outputs",)
+
+    def __init__(self, outputs: list[Buffer]) -> None:
+        self.outputs = outputs
+
+    def ready(self) -> bool:
+        return True
+
+    def wait(self) -> list[Buffer]:
+        return self.outputs
+
+
+class NodeFailure(Exception):
+    """Carries an error of a running program with the place its node was recorded at."""
+
+    def __init__(self, error: FlambeauError, where: Where) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.where = where

@@ -1,0 +1,44 @@
+"""Which executor runs: ``llvm`` unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from flambeau.engine.executor import Executor
+from flambeau.engine.reference import ReferenceExecutor
+from flambeau.errors import OperandError
+
+_EXECUTORS: dict[str, Executor] = {"reference": ReferenceExecutor()}
+_ACTIVE: ContextVar[Executor | None] = ContextVar("flambeau_executor", default=None)
+_DEFAULT = ["reference"]
+
+
+def executor(name: str) -> Executor:
+    """The executor called ``name``: "llvm" or "reference"."""
+    found = _EXECUTORS.get(name)
+    if found is None:
+        raise OperandError(f"there is no executor called {name!r}; available: {', '.join(_EXECUTORS)}")
+    return found
+
+
+def active_executor() -> Executor:
+    """The executor that evaluates on this thread."""
+    return _ACTIVE.get() or _EXECUTORS[_DEFAULT[0]]
+
+
+@contextmanager
+def use_executor(name: str) -> Iterator[None]:
+    """Evaluate with another executor inside a ``with`` block.
+
+    >>> import flambeau as fb
+    >>> with fb.use_executor("reference"):
+    ...     print(fb.asarray([1.0, 2.0]) + 1)
+    tensor([2., 3.])
+    """
+    token = _ACTIVE.set(executor(name))
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(token)

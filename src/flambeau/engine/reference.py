@@ -1,0 +1,75 @@
+"""The reference executor: every node by its primitive's NumPy rule, in order.  The oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.engine.executor import Done, Pending, NodeFailure
+from flambeau.errors import FlambeauError
+from flambeau.graph.graph import Graph
+from flambeau.runtime.buffers import Buffer
+
+
+def to_array(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """An input as an array: a view of its buffer, or a number."""
+    if isinstance(value, Buffer):
+        return value.view(dtype, shape)
+    return np.asarray(value).astype(dtype)
+
+
+def to_buffer(array: np.ndarray) -> Buffer:
+    """A fresh buffer holding ``array`` in row-major order."""
+    buffer = Buffer(array.nbytes)
+    if array.nbytes:
+        buffer.view(array.dtype, array.shape, writable=True)[...] = array
+    return buffer
+
+
+def interpret(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Run ``graph`` on arrays; a value is dropped after its last use."""
+    env: dict[int, np.ndarray] = dict(zip(graph.inputs, arrays, strict=True))
+    last: dict[int, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for v in node.inputs:
+            last[v] = i
+    keep = set(graph.outputs)
+    for i, node in enumerate(graph.nodes):
+        try:
+            made = node.primitive.reference(*[env[v] for v in node.inputs], **node.attrs)
+        except FlambeauError as error:
+            raise NodeFailure(error, node.where) from error
+        if node.primitive.outputs == 1 and not isinstance(made, tuple):
+            made = (made,)
+        for v, array in zip(node.outputs, made, strict=True):
+            env[v] = array
+        for v in set(node.inputs):
+            if last[v] == i and v not in keep:
+                del env[v]
+    return [env[v] for v in graph.outputs]
+
+
+class _Interpreted:
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def submit(self, inputs: Sequence[Any]) -> Pending:
+        graph = self.graph
+        arrays = [
+            to_array(x, t.dtype.numpy, t.shape)  # type: ignore[arg-type]
+            for x, t in zip(inputs, graph.input_types, strict=True)
+        ]
+        return Done([to_buffer(np.asarray(a)) for a in interpret(graph, arrays)])
+
+
+class ReferenceExecutor:
+    """Runs graphs with NumPy, one primitive at a time."""
+
+    name = "reference"
+
+    def prepare(self, graph: Graph, donated: frozenset[int]) -> _Interpreted:
+        return _Interpreted(graph)

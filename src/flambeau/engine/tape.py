@@ -1,0 +1,335 @@
+"""The tape: what one thread has recorded and not yet evaluated.
+
+Recording must cost about a microsecond, so the tape does not build a graph.  It walks a trie: a
+``State`` stands for everything recorded so far (operations, attributes, which earlier positions
+they read, and the types of leaves), and recording an operation follows one dictionary entry to
+the next state, where the types of the results, the plans and the gradient graphs made earlier
+for exactly this recording are waiting.  The path through the trie is the key of the recording;
+nothing is walked again and no two recordings can be confused.
+
+An entry is a builder function with attributes and operands.  A whole layer or optimizer step may
+be one entry: its builder only runs when the trie has no such entry yet.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType
+
+from flambeau.devices import Device, cpu
+from flambeau.dtypes import DType
+from flambeau.engine.modes import grad_enabled
+from flambeau.errors import DeviceError, FlambeauError, TraceError, located
+from flambeau.graph.builder import GraphBuilder, Var
+from flambeau.graph.graph import Graph
+from flambeau.graph.types import TensorType
+from flambeau.graph.where import NOWHERE, Where, caller, is_internal
+from flambeau.primitives.control import stop_gradient
+
+if TYPE_CHECKING:
+    from flambeau.engine.segment import Segment
+
+Builder = Callable[..., Any]
+Layer = tuple[str, ...]
+
+
+class Cell:
+    """A number that a program reads anew at each run: a learning rate, a step count."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: bool | int | float | complex) -> None:
+        self.value = value
+
+
+class Value:
+    """One result: pending on a tape, or with data.  Tensors are handles on values.
+
+    ``source`` is the tape or evaluated segment the value came from as long as that matters: while
+    it is pending, or while a gradient may still flow back through it.
+    """
+
+    __slots__ = ("data", "device", "handle", "needs_grad", "position", "source", "type")
+
+    def __init__(self, type: TensorType, source: Any, position: int, needs_grad: bool) -> None:
+        self.type = type
+        self.source: Tape | Segment | None = source
+        self.position = position
+        self.needs_grad = needs_grad
+        self.data: Any = None
+        self.handle: ReferenceType[Any] | None = None
+        self.device: Device = cpu
+
+
+def leaf(type: TensorType, data: Any, needs_grad: bool = False) -> Value:
+    """A value that is already there."""
+    value = Value(type, None, -1, needs_grad)
+    value.data = data
+    return value
+
+
+class State:
+    """A node of the trie: everything recorded up to here, and what was made for it."""
+
+    __slots__ = (
+        "entry", "graphs", "needs_grad", "next", "next_off", "parent", "plans", "recorded_grad", "types", "where",
+    )  # fmt: skip
+
+    def __init__(self, parent: State | None, entry: Any, types: tuple[TensorType, ...], needs_grad: tuple[bool, ...]):
+        self.parent = parent
+        self.entry = entry  # (builder, attributes, operands), or ("leaf", type, needs_grad, device)
+        self.types = types
+        self.needs_grad = needs_grad
+        self.next: dict[Any, State] = {}
+        self.next_off: dict[Any, State] = {}  # what was recorded with gradients off
+        self.recorded_grad = True
+        self.plans: dict[Any, Any] = {}
+        self.graphs: dict[Any, Any] = {}  # flat graph, gradient graphs
+        self.where: Where = NOWHERE
+
+
+class Trie:
+    """The root of all recordings, dropped whole when it has grown past its bound."""
+
+    LIMIT = 100_000
+
+    def __init__(self) -> None:
+        self.root = State(None, None, (), ())
+        self.size = 0
+        self.expansions: dict[Any, Graph] = {}
+
+    def grown(self) -> None:
+        self.size += 1
+        if self.size > self.LIMIT:
+            self.root = State(None, None, (), ())
+            self.size = 0
+            self.expansions = {}
+
+
+TRIE = Trie()
+
+class FlatCall:
+    """An entry that reads values inside earlier entries: a gradient graph and its residuals.
+
+    ``residuals`` are numbers of values in the flat graph of the state the entry was recorded at;
+    the graph takes them first, then the operands of the entry.  With ``frees``, the positions up
+    to that state cannot be differentiated again.
+    """
+
+    __slots__ = ("frees", "graph", "needs_grad", "residuals")
+
+    def __init__(self, graph: Graph, residuals: tuple[int, ...], needs_grad: bool, frees: frozenset[int]) -> None:
+        self.graph = graph
+        self.residuals = residuals
+        self.needs_grad = needs_grad
+        self.frees = frees
+
+
+def mark_leaf(x: Var) -> Var:
+    """The builder of a value that gradients are taken to, not through."""
+    return stop_gradient(x)
+
+
+class Hooks:
+    """What evaluation (which builds on this module) does for the tape."""
+
+    evaluate: Callable[[Tape], None]
+    realize: Callable[[Value], None]
+
+
+HOOKS = Hooks()
+OUTSIDE: dict[str, bool] = {}  # files of frames that are the user's
+
+PENDING_LIMIT = 4096
+PENDING_BYTES = 1 << 30
+
+
+class Tape:
+    """What has been recorded since the last evaluation: a state, and the values it numbered.
+
+    ``index`` maps each value to its position; dead values (no handle left) stay until evaluation.
+    An abstract tape belongs to a function being traced: its values never get data.
+    """
+
+    __slots__ = (
+        "abstract", "bytes", "captured", "error", "hooks", "index", "layer", "lock", "outer", "places", "scalars", "state",
+        "types",
+    )  # fmt: skip
+
+    def __init__(self, abstract: str = "", outer: Tape | None = None) -> None:
+        self.state = TRIE.root
+        self.index: dict[Value, int] = {}
+        self.types: list[TensorType] = []
+        self.scalars: list[Any] = []
+        self.places: list[tuple[int, Any, int, Layer]] = []
+        self.layer: Layer = () if outer is None else outer.layer
+        self.bytes = 0
+        self.error: BaseException | None = None
+        self.abstract = abstract
+        self.outer = outer
+        self.captured: list[Value] = []
+        self.hooks: dict[int, list[Callable[[Value], Value]]] = {}
+        self.lock = threading.RLock()
+
+    # -- recording ----------------------------------------------------------------------------
+
+    def leaf(self, value: Value) -> int:
+        """Number a value that was not recorded here; returns its position."""
+        if value.data is None and not self._encloses(value.source):
+            source = value.source
+            if isinstance(source, Tape) and source.abstract:
+                raise TraceError(f"a tensor made inside {source.abstract} was used outside of it: return it instead")
+            HOOKS.realize(value)  # pending on another thread's tape, or lost by a failed step
+        type = value.type
+        key = ("leaf", type, value.needs_grad, value.device)
+        state = self.state
+        nxt = state.next.get(key)
+        if nxt is None:
+            nxt = State(state, key, (type,), (value.needs_grad,))
+            nxt = state.next.setdefault(key, nxt)
+            TRIE.grown()
+        position = len(self.types)
+        self.types.append(type)
+        self.index[value] = position
+        self.state = nxt
+        if self.abstract:
+            self.captured.append(value)
+        else:
+            self.bytes += type.nbytes  # type: ignore[operator, assignment]
+        return position
+
+    def _encloses(self, source: Any) -> bool:
+        """Whether ``source`` is a tape around this one, whose pending values may be captured."""
+        tape = self.outer
+        while tape is not None:
+            if tape is source:
+                return True
+            tape = tape.outer
+        return False
+
+    def record(self, fn: Builder, attrs: tuple[Any, ...], values: Sequence[Any], depth: int = 2) -> Any:
+        """Record ``fn(*values, *attrs)``; values are ``Value``, or ``(number, dtype)`` read at run time.
+
+        Returns a ``Value``, or a tuple of them for builders that return several.
+        """
+        index = self.index
+        ids: list[Any] = []
+        for v in values:
+            if type(v) is tuple:
+                self.scalars.append(v[0])
+                ids.append(v[1])
+            else:
+                i = index.get(v)
+                ids.append(self.leaf(v) if i is None else i)
+        key = (fn, attrs, tuple(ids))
+        state = self.state
+        grad = grad_enabled.get()
+        nxt = (state.next if grad else state.next_off).get(key)
+        if nxt is None:
+            nxt = self.extend(key, grad)
+        frame = sys._getframe(depth)
+        while OUTSIDE.get(frame.f_code.co_filename) is None and frame.f_back is not None:
+            if not is_internal(frame.f_code.co_filename):
+                OUTSIDE[frame.f_code.co_filename] = True
+                break
+            frame = frame.f_back
+        types = self.types
+        position = len(types)
+        self.places.append((position, frame.f_code, frame.f_lasti, self.layer))
+        self.state = nxt
+        out = nxt.types
+        if len(out) == 1:
+            value = Value(out[0], self, position, nxt.needs_grad[0])
+            types.append(out[0])
+            index[value] = position
+            if position > PENDING_LIMIT or self.bytes > PENDING_BYTES:
+                self._overflow()
+            return value
+        made = []
+        for t, needs in zip(out, nxt.needs_grad, strict=True):
+            value = Value(t, self, position, needs)
+            types.append(t)
+            index[value] = position
+            position += 1
+            made.append(value)
+        if position > PENDING_LIMIT or self.bytes > PENDING_BYTES:
+            self._overflow()
+        return tuple(made)
+
+    def _overflow(self) -> None:
+        if not self.abstract:
+            HOOKS.evaluate(self)
+
+    def extend(self, key: Any, grad: bool) -> State:
+        """Add a state to the trie: run the builder for its types, which is where bad operands raise."""
+        fn, attrs, ids = key
+        state = self.state
+        place = caller(self.layer)
+        inputs = [TensorType((), i) if isinstance(i, DType) else self.types[i] for i in ids]
+        try:
+            types = fn.graph.output_types if isinstance(fn, FlatCall) else expand(fn, attrs, tuple(inputs)).output_types
+        except FlambeauError as error:
+            for i in ids:  # the numbers of a refused entry are no part of the recording
+                if isinstance(i, DType):
+                    self.scalars.pop()
+            raise located(error, str(place)) from None
+        flow = fn.needs_grad if isinstance(fn, FlatCall) else self._needs(ids)
+        needs = fn is mark_leaf or (grad and flow)
+        nxt = State(state, key, types, tuple([needs and t.dtype.floating for t in types]))
+        nxt.where = place
+        nxt.recorded_grad = grad
+        nxt = (state.next if grad else state.next_off).setdefault(key, nxt)
+        TRIE.grown()
+        return nxt
+
+    def _needs(self, ids: tuple[Any, ...]) -> bool:
+        wanted = {i for i in ids if not isinstance(i, DType)}
+        if not wanted:
+            return False
+        values = list(self.index)
+        return any(values[i].needs_grad for i in wanted)
+
+    def where(self, position: int) -> Where:
+        """Where the entry at ``position`` was recorded on this very tape."""
+        found = NOWHERE
+        for start, code, offset, layer in self.places:
+            if start > position:
+                break
+            found = Where(code, offset, layer)
+        return found
+
+
+def expand(fn: Builder, attrs: tuple[Any, ...], inputs: tuple[TensorType, ...]) -> Graph:
+    """What an entry stands for, as a graph; remembered by builder, attributes and operand types."""
+    key = (fn, attrs, inputs)
+    found = TRIE.expansions.get(key)
+    if found is None:
+        builder = GraphBuilder()
+        with builder:
+            made = fn(*[builder.input(t) for t in inputs], *attrs)
+        outputs = made if isinstance(made, (tuple, list)) else (made,)
+        found = TRIE.expansions[key] = Graph(
+            builder.types, builder.inputs, builder.nodes, [v.id for v in outputs]
+        )
+    return found
+
+
+class _Thread(threading.local):
+    """The tape of each thread."""
+
+    def __init__(self) -> None:
+        self.tape = Tape()
+
+
+THREAD = _Thread()
+
+def same_device(values: Sequence[Value]) -> Device:
+    """The device of all values; raises ``DeviceError`` where they differ."""
+    device = values[0].device
+    for v in values:
+        if v.device is not device:
+            raise DeviceError(f"operands lie on {device} and {v.device}: move one of them")
+    return device

@@ -1,0 +1,1 @@
+"""Programs as data: types, primitives, nodes, graphs, and the builder that makes them."""
