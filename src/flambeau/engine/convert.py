@@ -24,7 +24,7 @@ def from_array(array: np.ndarray, dtype: DType | None = None) -> Value:
     buffer = Buffer(array.size * target.itemsize)
     if array.size:
         with np.errstate(all="ignore"):
-            buffer.view(target.numpy, array.shape, writable=True)[...] = array
+            buffer.view(target.numpy, array.shape)[...] = array
     return leaf(TensorType(tuple(array.shape), target), buffer)
 
 
@@ -80,7 +80,7 @@ def to_numpy(value: Value) -> np.ndarray:
     """A read-only view of the value, evaluated first; it keeps the memory alive."""
     if value.data is None:
         realize(value)
-    view: np.ndarray = value.data.view(value.type.dtype.numpy, value.type.shape)
+    view: np.ndarray = value.data.view(value.type.dtype.numpy, value.type.shape, writable=False)
     return view
 
 

@@ -7,6 +7,7 @@ executor's cache of structures and kernels.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from sys import getrefcount
 from typing import Any
@@ -92,15 +93,15 @@ class Plan:
         self.executor = active_executor()
         self.executable: Executable | None = None
         if program.nodes or slot:
-            self.executable = self.executor.prepare(program, frozenset(self.donated))
+            self.executable = self.executor.prepare(program, frozenset(self.donated), len(self.scalars))
         COUNTS.plans += 1
 
     def run(self, tape: Tape, values: list[Value]) -> None:
         """Compute, and give the live values their data."""
         inputs: list[Any] = [values[p].data for p in self.leaves]
         for i in self.donated:
-            if getrefcount(inputs[i]) > _SOLE:
-                inputs[i] = inputs[i].copy()  # a NumPy view or another value still shows this memory
+            if getrefcount(inputs[i]) > _SOLE or inputs[i].borrowed:
+                inputs[i] = duplicate(inputs[i])  # a NumPy view or another value shows this memory
         numbers = tape.scalars
         for j in self.scalars:
             x = numbers[j]
@@ -173,6 +174,13 @@ def _residuals(flat: Flat, positions: Sequence[int]) -> tuple[int, ...]:
         return pullback(flat.graph, sorted({flat.values[p] for p in positions}), marks).residuals
     except GradientError:
         return ()  # raised again, with its reason, when the gradient is asked for
+
+
+def duplicate(buffer: Buffer) -> Buffer:
+    """Another buffer with the same contents."""
+    made = Buffer(buffer.nbytes)
+    ctypes.memmove(made.ptr, buffer.ptr, buffer.nbytes)
+    return made
 
 
 def _sole() -> int:

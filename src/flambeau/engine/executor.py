@@ -27,7 +27,7 @@ class Executable(Protocol):
     """A prepared graph."""
 
     def submit(self, inputs: Sequence[Any]) -> Pending:
-        """Start with one ``Buffer``, or number for an input of shape ``()``, for each input."""
+        """Start with a ``Buffer`` or number for each input."""
         ...
 
 
@@ -36,8 +36,8 @@ class Executor(Protocol):
 
     name: str
 
-    def prepare(self, graph: Graph, donated: frozenset[int]) -> Executable:
-        """``donated`` are the indices of inputs whose buffers may be overwritten."""
+    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> Executable:
+        """The last ``numbers`` inputs come as Python numbers; ``donated`` inputs may be overwritten."""
         ...
 
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from flambeau.engine.executor import Executor
+from flambeau.engine.native import NativeExecutor
 from flambeau.engine.reference import ReferenceExecutor
 from flambeau.errors import OperandError
 
-_EXECUTORS: dict[str, Executor] = {"reference": ReferenceExecutor()}
+_EXECUTORS: dict[str, Executor] = {"reference": ReferenceExecutor(), "llvm": NativeExecutor()}
 _ACTIVE: ContextVar[Executor | None] = ContextVar("flambeau_executor", default=None)
-_DEFAULT = ["reference"]
+_DEFAULT = ["llvm"]
 
 
 def executor(name: str) -> Executor:

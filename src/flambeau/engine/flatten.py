@@ -65,7 +65,7 @@ class Flat:
             self.freed |= fn.frees
             cut = not step.recorded_grad
         else:
-            made = builder.inline(expand(fn, attrs, tuple([o.type for o in operands])), operands, keep_where=False)
+            made = builder.inline(expand(fn, attrs, tuple([o.type for o in operands])), operands)
             cut = not step.recorded_grad and any(
                 self.needs_grad[i] for i in ids if not isinstance(i, DType)
             )

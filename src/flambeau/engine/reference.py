@@ -16,7 +16,7 @@ from flambeau.runtime.buffers import Buffer
 def to_array(value: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
     """An input as an array: a view of its buffer, or a number."""
     if isinstance(value, Buffer):
-        return value.view(dtype, shape)
+        return value.view(dtype, shape, writable=False)
     return np.asarray(value).astype(dtype)
 
 
@@ -24,7 +24,7 @@ def to_buffer(array: np.ndarray) -> Buffer:
     """A fresh buffer holding ``array`` in row-major order."""
     buffer = Buffer(array.nbytes)
     if array.nbytes:
-        buffer.view(array.dtype, array.shape, writable=True)[...] = array
+        buffer.view(array.dtype, array.shape)[...] = array
     return buffer
 
 
@@ -71,5 +71,5 @@ class ReferenceExecutor:
 
     name = "reference"
 
-    def prepare(self, graph: Graph, donated: frozenset[int]) -> _Interpreted:
+    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> _Interpreted:
         return _Interpreted(graph)

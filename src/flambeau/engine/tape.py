@@ -155,8 +155,8 @@ class Tape:
     """
 
     __slots__ = (
-        "abstract", "bytes", "captured", "error", "hooks", "index", "layer", "lock", "outer", "places", "scalars", "state",
-        "types",
+        "abstract", "bytes", "captured", "error", "flags", "held", "hooks", "index", "layer", "lock", "outer", "places",
+        "scalars", "state", "types",
     )  # fmt: skip
 
     def __init__(self, abstract: str = "", outer: Tape | None = None) -> None:
@@ -173,16 +173,32 @@ class Tape:
         self.captured: list[Value] = []
         self.hooks: dict[int, list[Callable[[Value], Value]]] = {}
         self.lock = threading.RLock()
+        self.held = 0  # above 0 while positions are being worked with: no evaluation by overflow
+        self.flags: list[bool] = []  # whether each position needs gradients, as far as it was asked
 
     # -- recording ----------------------------------------------------------------------------
 
     def leaf(self, value: Value) -> int:
         """Number a value that was not recorded here; returns its position."""
-        if value.data is None and not self._encloses(value.source):
+        if value.data is None and not self.encloses(value.source):
             source = value.source
             if isinstance(source, Tape) and source.abstract:
                 raise TraceError(f"a tensor made inside {source.abstract} was used outside of it: return it instead")
             HOOKS.realize(value)  # pending on another thread's tape, or lost by a failed step
+        position = self._number(value)
+        if self.abstract:
+            self.captured.append(value)
+        else:
+            self.bytes += value.type.nbytes  # type: ignore[operator, assignment]
+        return position
+
+    def input(self, type: TensorType, needs_grad: bool) -> Value:
+        """A value that stands for an argument of the function being traced on this abstract tape."""
+        value = Value(type, self, len(self.types), needs_grad)
+        self._number(value)
+        return value
+
+    def _number(self, value: Value) -> int:
         type = value.type
         key = ("leaf", type, value.needs_grad, value.device)
         state = self.state
@@ -195,14 +211,12 @@ class Tape:
         self.types.append(type)
         self.index[value] = position
         self.state = nxt
-        if self.abstract:
-            self.captured.append(value)
-        else:
-            self.bytes += type.nbytes  # type: ignore[operator, assignment]
         return position
 
-    def _encloses(self, source: Any) -> bool:
+    def encloses(self, source: Any) -> bool:
         """Whether ``source`` is a tape around this one, whose pending values may be captured."""
+        if type(source) is not Tape:
+            return False
         tape = self.outer
         while tape is not None:
             if tape is source:
@@ -260,7 +274,7 @@ class Tape:
         return tuple(made)
 
     def _overflow(self) -> None:
-        if not self.abstract:
+        if not self.abstract and not self.held:
             HOOKS.evaluate(self)
 
     def extend(self, key: Any, grad: bool) -> State:
@@ -286,11 +300,17 @@ class Tape:
         return nxt
 
     def _needs(self, ids: tuple[Any, ...]) -> bool:
-        wanted = {i for i in ids if not isinstance(i, DType)}
-        if not wanted:
-            return False
-        values = list(self.index)
-        return any(values[i].needs_grad for i in wanted)
+        flags = self.flags
+        missing: list[tuple[bool, ...]] = []
+        at: State | None = self.state
+        covered = len(self.types)
+        while covered > len(flags) and at is not None:
+            missing.append(at.needs_grad)
+            covered -= len(at.types)
+            at = at.parent
+        for group in reversed(missing):
+            flags += group
+        return any(flags[i] for i in ids if not isinstance(i, DType))
 
     def where(self, position: int) -> Where:
         """Where the entry at ``position`` was recorded on this very tape."""

@@ -145,3 +145,18 @@ def subgraph(graph: Graph, inputs: Sequence[int], outputs: Sequence[int]) -> Gra
             wanted.update(node.inputs)
     kept.reverse()
     return Graph(graph.types, inputs, kept, outputs)
+
+
+def compact(graph: Graph) -> Graph:
+    """The same graph with its values numbered in order: inputs first, then as nodes define them."""
+    number = {v: i for i, v in enumerate(graph.inputs)}
+    types = [graph.types[v] for v in graph.inputs]
+    nodes = []
+    for node in graph.nodes:
+        inputs = tuple([number[v] for v in node.inputs])
+        for v in node.outputs:
+            number[v] = len(types)
+            types.append(graph.types[v])
+        outputs = tuple([number[v] for v in node.outputs])
+        nodes.append(Node(node.primitive, inputs, node.attrs, outputs, node.where))
+    return Graph(types, range(len(graph.inputs)), nodes, [number[v] for v in graph.outputs])

@@ -16,7 +16,7 @@ from flambeau.graph.where import Where
 
 INDENT = "  "
 LONGEST_ATTRIBUTE = 60  # characters shown of one attribute; a longer one says how many are missing
-WIDEST_COLUMN = 76  # a line that is longer pushes its own type to the right, not everyone's
+WIDEST_COLUMN = 88  # a line that is longer pushes its own type to the right, not everyone's
 
 
 def format_graph(graph: Graph, name: str = "graph") -> str:

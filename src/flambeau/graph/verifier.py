@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -125,13 +124,17 @@ def _check_attribute(value: Any, place: str) -> None:
     kind = type(value)
     # Subclasses of the scalars, NumPy's float64 among them, may compare or print differently.
     known = kind in SCALARS or isinstance(value, ATTRIBUTES[len(SCALARS) :])
-    frozen = is_dataclass(value) and getattr(value, "__dataclass_params__").frozen
-    if not (known or frozen or callable(value)):
+    if not (known or callable(value) or _is_frozen_dataclass(value)):
         raise VerificationError(f"{place} is a {kind.__module__}.{kind.__name__}, which attributes cannot be")
     try:
         hash(freeze(value) if not isinstance(value, Graph) else id(value))
     except TypeError as error:
         raise VerificationError(f"{place} is not hashable: {error}") from error
+
+
+def _is_frozen_dataclass(value: Any) -> bool:
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    return parameters is not None and bool(parameters.frozen)
 
 
 def _describe(node: Node) -> str:

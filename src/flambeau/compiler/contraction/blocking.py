@@ -1,0 +1,247 @@
+"""Block sizes, packing and launches for given sizes; they change speed, never results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE
+from flambeau.compiler.contraction.finish import direct_output
+from flambeau.compiler.contraction.shape import CHUNK
+from flambeau.compiler.kernel import Call, Kernel, Operand, Pointer, Stride
+from flambeau.compiler.lowering import stride_args
+
+# Blocks are multiples of every target's micro-kernel: then only an axis's last one is ragged.
+_ROW_UNIT = 24
+_COLUMN_BYTES = 128
+_BLOCK_ROWS = 96
+_BLOCK_COLUMN_BYTES = 1024
+_SINGLE_ROW_BYTES = 512  # no narrower where there is one row: as many columns as its micro-kernel takes
+_LINE = 64
+_MICRO_BYTES = 4096  # no micro-kernel's block of the output is larger
+
+# Chains are reloaded after so many steps where K has more than the second figure.
+_DEPTH = 512
+_LONGEST = 1024
+
+# With at most so many rows, each block packs the columns of B that it needs and is their only
+# user; with more, B is packed once, ahead.
+_ROWS_BY_BLOCK = 192
+
+# B is read in place while its rows, used once per eight rows of A, stay in the second cache; and
+# also when it is used so seldom that packing costs more than it gains.
+_IN_PLACE_BYTES = 512 * 1024
+_IN_PLACE_ROWS = 16
+# Rows an odd number of lines apart spread over the caches' sets: then a larger B may stay in place.
+_SPREAD_BYTES = 4 * 1024 * 1024
+_SPREAD_ROWS = 128
+_CROWDING = 512
+
+# Steps of K this far apart share few sets of a cache and need a page each: A is packed.
+_A_STEP_BYTES = 4096
+
+# A launch is cut until it has so many tiles or until a tile takes so long, in nanoseconds.
+_TILES = 80
+_TILE_NS = 20_000.0
+_PACK_BYTES = 128 * 1024
+_PACK_DEPTH = 128
+
+# Estimates of time on one thread.
+_NS_PER_STEP = 0.0045  # per byte of an element: 0.018 ns for a multiply-add of float32
+_FEWEST_ROWS = 3  # fewer rows than these take no less time: B must be read all the same
+_NS_PER_PACKED_BYTE = 0.12
+_NS_PER_UNIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How products of one size are cut up: sizes in elements."""
+
+    rows: int
+    columns: int
+    depth: int
+    a_packed: bool
+    b_mode: int
+    units_per_tile: int
+
+
+def make_plan(kernel: Kernel, batches: int, m: int, n: int, k: int, a_step: int, b_step: int) -> Plan:
+    """Chooses how to run ``batches`` products; ``a_step`` and ``b_step`` are strides along K."""
+    a, b = kernel.operands[0], kernel.operands[1]
+    item = a.dtype.itemsize
+    unit = _COLUMN_BYTES // item
+    depth = max(1, k if k <= _LONGEST else _DEPTH)
+    in_place = b.strides[-2] is Stride.ONE and (
+        m <= _IN_PLACE_ROWS
+        or k * n * item <= _IN_PLACE_BYTES
+        or (m <= _SPREAD_ROWS and k * n * item <= _SPREAD_BYTES and b_step * item % _CROWDING != 0)
+    )
+    b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if m <= _ROWS_BY_BLOCK else B_AHEAD
+    a_packed = packs_a(a) and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES
+    columns = min(_round_up(n, unit), _BLOCK_COLUMN_BYTES // item)
+    rows = m if m <= (_BLOCK_ROWS + _ROW_UNIT if b_mode != B_BY_BLOCK else _ROWS_BY_BLOCK) else _BLOCK_ROWS
+    ns = _NS_PER_STEP * item * k
+    least = unit if m > 1 else _SINGLE_ROW_BYTES // item
+    while True:
+        units = batches * -(-m // rows) * -(-n // columns)
+        unit_ns = ns * max(rows, _FEWEST_ROWS) * columns + _NS_PER_UNIT
+        if units >= _TILES or unit_ns <= _TILE_NS:
+            break
+        if columns > 2 * least or (columns > least and rows <= _ROW_UNIT):
+            columns = _round_up(columns // 2, unit)
+        elif rows > _ROW_UNIT and b_mode != B_BY_BLOCK:
+            rows = _round_up(rows // 2, _ROW_UNIT)
+        else:
+            break
+    per_tile = max(1, min(int(_TILE_NS / unit_ns), -(-units // _TILES) if units > _TILES else units))
+    if units * unit_ns <= 2 * _TILE_NS:
+        per_tile = units
+    return Plan(rows, columns, depth, a_packed, b_mode, per_tile)
+
+
+def packs_a(a: Operand) -> bool:
+    """Whether A is of a kind that packing helps: its rows are neighbours, its steps of K are not."""
+    return a.strides[-3] is Stride.ONE and a.strides[-1] is not Stride.ONE
+
+
+def _round_up(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Where things lie in the workspace: bytes, but for ``a_step`` and ``keep_column``."""
+
+    packed_a: int  # from the start; packed B is at the start
+    tiles: int  # from the start
+    tile: int  # of each tile's own part
+    chains: int  # within it
+    sums: int
+    total: int
+    a_step: int  # elements
+    keep: int  # 1: unfinished chains are kept for a whole block
+    keep_column: int  # elements per column of a block between its panels' unfinished chains
+
+
+def make_scratch(
+    kernel: Kernel, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int
+) -> Scratch:
+    """Lays out the workspace; ``copies`` are the numbers of different matrices among A and among B."""
+    item = kernel.operands[0].dtype.itemsize
+    row_blocks, column_blocks = -(-m // p.rows), -(-n // p.columns)
+    tiles = -(-batches * row_blocks * column_blocks // p.units_per_tile)
+    b_size = copies[1] * _round_up(n, _COLUMN_BYTES // item) * k * item if p.b_mode == B_AHEAD else 0
+    a_step = _round_up(p.rows, 16) + 16
+    a_size = copies[0] * row_blocks * k * a_step * item if p.a_packed else 0
+    unfinished = p.depth < k
+    # Where chains wait in the output itself, only those of a ragged last panel are kept here.
+    whole = unfinished and (k > CHUNK or direct_output(kernel) is None)
+    kept = _MICRO_BYTES + (p.rows * (p.columns * item if whole else _COLUMN_BYTES) if unfinished else 0)
+    chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES
+    sums = _round_up(chains + kept, _LINE)
+    tile = _round_up(sums + (kept if k > CHUNK else 0), _LINE)
+    packed_a = _round_up(b_size, _LINE)
+    own = _round_up(packed_a + a_size, _LINE)
+    return Scratch(
+        packed_a, own, tile, chains, sums, own + tile * tiles, a_step, int(unfinished), p.rows if whole else 0
+    )
+
+
+def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
+    """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
+    *batch, m, n, k = sizes
+    if not math.prod(sizes[:-1]):
+        return 0
+    needed = 0
+    while True:
+        copies = [math.prod(_different(operand, batch)) for operand in kernel.operands[:2]]
+        for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
+            p = make_plan(kernel, math.prod(batch), m, n, k, step, step)
+            needed = max(needed, make_scratch(kernel, p, copies, math.prod(batch), m, n, k).total)
+        if not batch or kernel.operands[1].strides[len(batch) - 1] is not Stride.ZERO:
+            return needed
+        m *= batch.pop()
+
+
+def calls(
+    kernel: Kernel,
+    entry: str,
+    sizes: tuple[int, ...],
+    strides: tuple[tuple[int, ...], ...],
+    pointers: tuple[Pointer, ...],
+    workspace: Pointer,
+) -> list[Call]:
+    """The launches that run a kernel once, in order; none where there is no output element.
+
+    ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
+    axis; ``pointers`` one address per operand; ``workspace`` is as many bytes, aligned to 64, as
+    the function of that name says.
+    """
+    *batch, m, n, k = sizes
+    if not math.prod(sizes[:-1]):
+        return []
+    a, b = kernel.operands[0], kernel.operands[1]
+    item = a.dtype.itemsize
+    axes = len(batch)
+    batch, m = _merge(kernel, batch, m, strides)
+    batches = math.prod(batch)
+    p = make_plan(kernel, batches, m, n, k, strides[0][-1], strides[1][-1])
+    a_batch, b_batch = _different(a, batch), _different(b, batch)
+    copies = math.prod(a_batch), math.prod(b_batch)
+    s = make_scratch(kernel, p, copies, batches, m, n, k)
+    batch += [1] * (axes - len(batch))
+    a_batch += [1] * (axes - len(a_batch))
+    b_batch += [1] * (axes - len(b_batch))
+    row_blocks, column_blocks = -(-m // p.rows), -(-n // p.columns)
+    units = batches * row_blocks * column_blocks
+    padded = _round_up(n, _COLUMN_BYTES // item)
+    pack_columns = min(padded, _PACK_BYTES // (_PACK_DEPTH * item))
+    depth_tiles = -(-k // _PACK_DEPTH)
+    b_tiles = copies[1] * depth_tiles * -(-padded // pack_columns) if p.b_mode == B_AHEAD else 0
+    a_tiles = copies[0] * depth_tiles * row_blocks if p.a_packed else 0
+    args = (
+        *pointers, workspace, *batch, m, n, k, *stride_args(kernel.operands, strides),
+        p.rows, p.columns, p.depth, row_blocks, column_blocks, units, p.units_per_tile,
+        int(p.a_packed), s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
+        s.tiles, s.tile, s.chains, s.sums,
+        b_tiles, pack_columns, -(-padded // pack_columns), _PACK_DEPTH, depth_tiles,
+        *a_batch, *_packed_strides(a_batch, row_blocks * k * s.a_step),
+        *b_batch, *_packed_strides(b_batch, padded * k),
+    )  # fmt: skip
+    made = []
+    if a_tiles + b_tiles:
+        moved = (a_tiles > 0) * copies[0] * m * k + (b_tiles > 0) * copies[1] * padded * k
+        made.append(Call(f"{entry}_pack", a_tiles + b_tiles, args, moved * item * _NS_PER_PACKED_BYTE))
+    steps = batches * max(m, _FEWEST_ROWS) * padded * k * item * _NS_PER_STEP
+    made.append(Call(entry, -(-units // p.units_per_tile), args, steps + units * _NS_PER_UNIT))
+    return made
+
+
+def _different(operand: Operand, batch: Sequence[int]) -> list[int]:
+    """The sizes of the batch axes as far as the operand changes along them."""
+    return [1 if kind is Stride.ZERO else size for kind, size in zip(operand.strides, batch, strict=False)]
+
+
+def _merge(
+    kernel: Kernel, batch: list[int], m: int, strides: Sequence[Sequence[int]]
+) -> tuple[list[int], int]:
+    """Batch axes along which only rows go on are made part of M: one tall product, not many short ones."""
+    while batch:
+        axis = len(batch) - 1
+        if kernel.operands[1].strides[axis] is not Stride.ZERO:
+            break
+        others = [steps for i, steps in enumerate(strides) if i != 1]
+        if batch[axis] != 1 and any(steps[axis] != m * steps[-3] for steps in others):
+            break
+        m *= batch.pop()
+    return batch, m
+
+
+def _packed_strides(sizes: Sequence[int], matrix: int) -> list[int]:
+    """Elements between packed matrices along each batch axis; 0 where there is one matrix for all."""
+    steps: list[int] = []
+    for size in reversed(sizes):
+        steps.insert(0, 0 if size == 1 else matrix)
+        matrix *= size
+    return steps

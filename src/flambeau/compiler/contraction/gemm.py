@@ -1,0 +1,381 @@
+"""The loops around the micro-kernel, and the module that holds them all."""
+
+from __future__ import annotations
+
+from flambeau.compiler.contraction.arguments import B_AHEAD, B_IN_PLACE, read_inputs
+from flambeau.compiler.contraction.blocking import packs_a
+from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
+from flambeau.compiler.contraction.micro import micro_name, write_micro
+from flambeau.compiler.contraction.packing import write_copy, write_pack
+from flambeau.compiler.contraction.shape import CHUNK, Shape, shape_for
+from flambeau.compiler.ir import Function, Module, Value
+from flambeau.compiler.kernel import Kernel, Stride
+from flambeau.compiler.lowering import entry_name
+from flambeau.compiler.scalar_ops import memory_element
+from flambeau.compiler.target import Target
+
+
+def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
+    """The entry's name and a module defining it and ``<entry>_pack`` as LLVM IR text.
+
+    Both are ``void @f(ptr %args, i64 %tile)``; ``blocking.calls`` says which to call with what.
+    Raises ``ValueError`` for a kernel that is not operand 0 times operand 1 with an epilogue.
+    """
+    check(kernel)
+    entry = entry_name(kernel, target)
+    shape = shape_for(kernel, target)
+    module = Module(entry, target.triple)
+    for height in shape.heights:
+        write_micro(module, entry, shape, height, shape.vectors)
+    if kernel.operands[1].strides[-2] is Stride.ONE:
+        write_micro(module, entry, shape, 1, shape.wide)
+    if packs_a(kernel.operands[0]):
+        write_copy(module, f"{entry}_copy_a", shape)
+    *_, column, step = kernel.operands[1].strides
+    write_pack(module, f"{entry}_pack_b", shape, step, column)
+    _Packing(module, entry, kernel, shape).write()
+    _Product(module, entry, kernel, target, shape).write()
+    return entry, _kept_apart(module.text())
+
+
+def check(kernel: Kernel) -> None:
+    """Raises ``ValueError`` where a kernel is not one that this family can lower."""
+    body = kernel.body
+    found = [instr for instr in body if instr.op == "contract"]
+    if len(found) != 1 or [body[a].op for a in found[0].args] != ["load", "load"]:
+        raise ValueError("a contraction kernel multiplies operand 0 by operand 1, once, as they are loaded")
+    if [body[a].operand for a in found[0].args] != [0, 1]:
+        raise ValueError("a contraction kernel multiplies operand 0 by operand 1, in this order")
+    dtype = found[0].dtype
+    if dtype.name not in ("float32", "float64") or any(o.dtype is not dtype for o in kernel.operands[:2]):
+        a, b = kernel.operands[:2]
+        raise ValueError(f"no contraction of {a.dtype} and {b.dtype} to {dtype} is generated")
+
+
+def _kept_apart(text: str) -> str:
+    """Keeps LLVM from inlining the inner functions, whose loops need all registers for themselves."""
+    lines = [
+        line.replace(" #0 {", " #1 {") if line.startswith("define internal ") else line
+        for line in text.split("\n")
+    ]
+    return "\n".join(lines) + "attributes #1 = { nounwind noinline }\n"
+
+
+def _offset(f: Function, *parts: tuple[Value, Value | None]) -> Value:
+    """The sum of index times stride."""
+    total = f.i64(0)
+    for index, step in parts:
+        if step is not None:
+            total = f.add(total, f.mul(index, step))
+    return total
+
+
+def _at(f: Function, base: Value, element: str, *parts: tuple[Value, Value | None]) -> Value:
+    """The address index times stride elements from ``base``."""
+    return f.element(base, element, _offset(f, *parts))
+
+
+def _split(f: Function, number: Value, sizes: list[Value]) -> list[Value]:
+    """The indices along axes of these sizes of the point with this number."""
+    indices: list[Value] = []
+    for size in reversed(sizes):
+        quotient = f.binary("udiv", number, size)
+        indices.insert(0, f.sub(number, f.mul(quotient, size)))
+        number = quotient
+    return indices
+
+
+class _Packing:
+    """Writes the entry that packs all of B, and A where that helps, ahead of the product."""
+
+    def __init__(self, module: Module, entry: str, kernel: Kernel, shape: Shape) -> None:
+        self.entry, self.kernel, self.shape = entry, kernel, shape
+        self.f = module.function(f"{entry}_pack", [("ptr", "args"), ("i64", "tile")])
+        self.inputs = read_inputs(self.f, kernel)
+
+    def write(self) -> None:
+        f, inputs = self.f, self.inputs
+        size = inputs.blocking
+        tile, b_tiles = f.params[1], size["b_tiles"]
+        pack_b, pack_a, end = f.new_block("pack_b"), f.new_block("pack_a"), f.new_block("packed")
+        f.branch_if(f.icmp("slt", tile, b_tiles), pack_b, pack_a)
+        f.place(pack_b)
+        self._pack_b(tile)
+        f.branch(end)
+        f.place(pack_a)
+        if packs_a(self.kernel.operands[0]):
+            self._pack_a(f.sub(tile, b_tiles))
+        f.branch(end)
+        f.place(end)
+        f.ret()
+
+    def _pack_b(self, tile: Value) -> None:
+        f, element, inputs = self.f, self.shape.element, self.inputs
+        size = inputs.blocking
+        width = f.i64(self.shape.width)
+        *batch, depth, block = _split(
+            f, tile, [*inputs.b_batch, size["pack_depth_tiles"], size["pack_column_tiles"]]
+        )
+        k0, steps = self._steps(depth)
+        n0 = f.mul(block, size["pack_columns"])
+        stop = f.min(f.add(n0, size["pack_columns"]), inputs.n)
+        *batch_steps, _, column, step = inputs.strides[1]
+        source = _at(f, inputs.pointers[1], element, *zip(batch, batch_steps, strict=True), (k0, step))
+        target = _at(f, inputs.workspace, element, *zip(batch, inputs.b_strides, strict=True), (k0, width))
+        zero = f.i64(0)
+        with f.loop(n0, stop, self.shape.width) as panel:
+            read = _at(f, source, element, (panel.index, column))
+            write = _at(f, target, element, (panel.index, inputs.k))
+            columns = f.min(f.sub(stop, panel.index), width)
+            f.line(
+                f"call void @{self.entry}_pack_b({read}, {step or zero}, {column or zero}, {write}, {steps}, "
+                f"{columns})"
+            )
+
+    def _pack_a(self, tile: Value) -> None:
+        f, element, inputs = self.f, self.shape.element, self.inputs
+        size = inputs.blocking
+        *batch, block, depth = _split(
+            f, tile, [*inputs.a_batch, size["row_blocks"], size["pack_depth_tiles"]]
+        )
+        k0, steps = self._steps(depth)
+        m0 = f.mul(block, size["rows"])
+        *batch_steps, row, _, step = inputs.strides[0]
+        read = _at(
+            f, inputs.pointers[0], element, *zip(batch, batch_steps, strict=True), (m0, row), (k0, step)
+        )
+        packed = f.element(inputs.workspace, "i8", size["packed_a"])
+        line = f.add(f.mul(block, inputs.k), k0)
+        write = _at(
+            f, packed, element, *zip(batch, inputs.a_strides, strict=True), (line, size["a_step"])
+        )
+        rows = f.min(size["rows"], f.sub(inputs.m, m0))
+        f.line(
+            f"call void @{self.entry}_copy_a({read}, {step or f.i64(0)}, {write}, {size['a_step']}, {steps}, "
+            f"{rows})"
+        )
+
+    def _steps(self, depth: Value) -> tuple[Value, Value]:
+        """The first step of K of a tile, and their number."""
+        f, size = self.f, self.inputs.blocking
+        k0 = f.mul(depth, size["pack_depth"])
+        return k0, f.min(size["pack_depth"], f.sub(self.inputs.k, k0))
+
+
+class _Product:
+    """Writes the entry that computes blocks of the output."""
+
+    def __init__(self, module: Module, entry: str, kernel: Kernel, target: Target, shape: Shape) -> None:
+        self.entry, self.kernel, self.target, self.shape = entry, kernel, target, shape
+        self.element = shape.element
+        self.direct = direct_output(kernel)
+        self.b_in_place = kernel.operands[1].strides[-2] is Stride.ONE
+        self.f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
+
+    def write(self) -> None:
+        f = self.f
+        self.inputs = read_inputs(f, self.kernel)
+        size = self.inputs.blocking
+        self.size = size
+        scratch = f.add(size["scratch"], f.mul(f.params[1], size["scratch_size"]))
+        self.packed_b = f.element(self.inputs.workspace, "i8", scratch)
+        self.chains = f.element(self.packed_b, "i8", size["scratch_chains"])
+        self.sums = f.element(self.packed_b, "i8", size["scratch_sums"])
+        first = f.mul(f.params[1], size["units_per_tile"])
+        stop = f.min(f.add(first, size["units_per_tile"]), size["units"])
+        with f.loop(first, stop, 1) as unit:
+            self._unit(unit.index)
+        f.ret()
+
+    def _unit(self, unit: Value) -> None:
+        """One block of the output: finds its operands and runs through K."""
+        f, size, inputs = self.f, self.size, self.inputs
+        *batch, column_block, row_block = _split(
+            f, unit, [*inputs.batch, size["column_blocks"], size["row_blocks"]]
+        )
+        self.m0 = f.mul(row_block, size["rows"])
+        self.n0 = f.mul(column_block, size["columns"])
+        self.rows = f.min(size["rows"], f.sub(inputs.m, self.m0))
+        self.columns = f.min(size["columns"], f.sub(inputs.n, self.n0))
+        self.starts = [
+            f.element(
+                pointer,
+                memory_element(operand.dtype),
+                _offset(f, *zip(batch, steps[:-3], strict=True), (self.m0, steps[-3]), (self.n0, steps[-2])),
+            )
+            for pointer, operand, steps in zip(
+                inputs.pointers, self.kernel.operands, inputs.strides, strict=True
+            )
+        ]
+        self.ahead = _at(
+            f, inputs.workspace, self.element, *zip(batch, inputs.b_strides, strict=True), (self.n0, inputs.k)
+        )
+        if packs_a(self.kernel.operands[0]):
+            packed = f.element(inputs.workspace, "i8", size["packed_a"])
+            self.packed_a = _at(
+                f, packed, self.element, *zip(batch, inputs.a_strides, strict=True),
+                (f.mul(row_block, inputs.k), size["a_step"]),
+            )  # fmt: skip
+
+        # K of zero still has one round, which gives the empty sum.
+        rounds = f.intrinsic("smax", "i64", inputs.k, f.i64(1))
+        with f.loop(f.i64(0), rounds, size["depth"]) as block:
+            self._depth(block.index)
+
+    def _depth(self, k0: Value) -> None:
+        """The steps of K from ``k0`` on up to the next reload, for all rows and columns of the block."""
+        f, size, inputs = self.f, self.size, self.inputs
+        self.steps = f.min(size["depth"], f.sub(inputs.k, k0))
+        end = f.add(k0, self.steps)
+        self.k0 = k0
+        self.go_on = f.icmp("ne", f.binary("and", k0, f.i64(CHUNK - 1)), f.i64(0))
+        self.first_chunk = f.icmp("sle", end, f.i64(CHUNK))
+        self.last = f.icmp("eq", end, inputs.k)
+        chunk_ends = f.icmp("eq", f.binary("and", end, f.i64(CHUNK - 1)), f.i64(0))
+        self.chain_ends = f.binary("or", self.last, chunk_ends)
+        self._place_a()
+        width = f.i64(self.shape.width)
+        head, body, done = f.new_block("columns"), f.new_block("column"), f.new_block("columns_done")
+        before = f.current
+        f.branch(head)
+        f.place(head)
+        at = f.phi("i64")
+        at.add(f.i64(0), before)
+        f.branch_if(f.icmp("slt", at.value, self.columns), body, done)
+        f.place(body)
+        taken = f.min(width, f.sub(self.columns, at.value))
+        self.wide = f.const("i1", False)
+        if self.b_in_place:
+            wide = f.i64(self.shape.wide_width)
+            room = f.icmp("sge", f.sub(self.columns, at.value), wide)
+            single = f.icmp("eq", self.rows, f.i64(1))
+            in_place = f.icmp("eq", size["b_mode"], f.i64(B_IN_PLACE))
+            self.wide = f.binary("and", room, f.binary("and", single, in_place))
+            taken = f.select(self.wide, wide, taken)
+        self._column(at.value, taken)
+        at.add(f.add(at.value, taken), f.current)
+        f.branch(head)
+        f.place(done)
+
+    def _place_a(self) -> None:
+        """Finds the block's rows of A for these steps: where they lie, or where they were packed."""
+        f, size = self.f, self.size
+        *_, row, _, step = self.inputs.strides[0]
+        zero = f.i64(0)
+        start = _at(f, self.starts[0], self.element, (self.k0, step))
+        where = [start, row or zero, step or zero]
+        if packs_a(self.kernel.operands[0]):
+            ahead = f.icmp("ne", size["a_packed"], zero)
+            start = _at(f, self.packed_a, self.element, (self.k0, size["a_step"]))
+            packed = [start, f.i64(1), size["a_step"]]
+            where = [f.select(ahead, new, old) for new, old in zip(packed, where, strict=True)]
+        self.a, self.a_row, self.a_step = where
+
+    def _column(self, j: Value, taken: Value) -> None:
+        """One micro-kernel's columns, from ``j`` on, for all rows of the block."""
+        f = self.f
+        whole = f.icmp("sge", taken, f.i64(self.shape.width))
+        b, b_step = self._place_b(j, taken, whole)
+        to_output = f.binary("and", whole, f.icmp("sle", self.inputs.k, f.i64(CHUNK)))
+        head, body, done = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
+        before = f.current
+        f.branch(head)
+        f.place(head)
+        at = f.phi("i64")
+        at.add(f.i64(0), before)
+        i = at.value
+        f.branch_if(f.icmp("slt", i, self.rows), body, done)
+        f.place(body)
+        line = f.mul(i, self.size["keep"])
+        kept = _offset(f, (j, self.size["keep_column"]), (line, f.i64(self.shape.width)))
+        chains = f.element(self.chains, self.element, kept)
+        c, c_row = chains, f.i64(self.shape.width)
+        if self.direct is not None:
+            out_row = self.inputs.strides[self.direct][-3] or f.i64(0)
+            out = f.element(
+                self.starts[self.direct], self.element, f.add(f.mul(i, out_row), j)
+            )
+            c = f.select(to_output, out, c)
+            c_row = f.select(to_output, out_row, c_row)
+        height = self._micro(i, b, b_step, c, c_row)
+        finished = self.chain_ends
+        if self.direct is not None:
+            finished = f.binary("and", finished, f.binary("xor", to_output, f.const("i1", True)))
+        with f.when(finished):
+            self._finish(chains, kept, i, j, height, taken)
+        at.add(f.add(i, height), f.current)
+        f.branch(head)
+        f.place(done)
+
+    def _place_b(self, j: Value, taken: Value, whole: Value) -> tuple[Value, Value]:
+        """Where the columns' elements of B are, and the elements between steps of K."""
+        f, element = self.f, self.element
+        *_, column, step = self.inputs.strides[1]
+        zero, width = f.i64(0), f.i64(self.shape.width)
+        mode = self.size["b_mode"]
+        start = f.element(self.starts[1], element, _offset(f, (self.k0, step), (j, column)))
+        in_place = f.const("i1", False)
+        if self.b_in_place:
+            in_place = f.binary("and", whole, f.icmp("eq", mode, f.i64(B_IN_PLACE)))
+        ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
+        ready = f.element(self.ahead, element, _offset(f, (j, self.inputs.k), (self.k0, width)))
+        local = f.binary("xor", f.binary("or", in_place, ahead), f.const("i1", True))
+        with f.when(local):
+            f.line(
+                f"call void @{self.entry}_pack_b({start}, {step or zero}, {column or zero}, "
+                f"{self.packed_b}, {self.steps}, {taken})"
+            )
+        b = f.select(in_place, start, f.select(ahead, ready, self.packed_b))
+        return b, f.select(in_place, step or zero, width)
+
+    def _micro(self, i: Value, b: Value, b_step: Value, c: Value, c_row: Value) -> Value:
+        """Calls the largest micro-kernel that the rows left fill; gives its height."""
+        f, shape = self.f, self.shape
+        a = f.element(self.a, self.element, f.mul(i, self.a_row))
+        arguments = ", ".join(
+            map(str, (self.steps, a, self.a_row, self.a_step, b, b_step, c, c_row, self.go_on))
+        )
+        left = f.sub(self.rows, i)
+        end = f.new_block("computed")
+        reached: list[tuple[int, str]] = []
+
+        def call(height: int, vectors: int) -> None:
+            f.line(f"call void @{micro_name(self.entry, height, vectors)}({arguments})")
+            reached.append((height, f.current))
+            f.branch(end)
+
+        for height in shape.heights[:-1]:
+            fits, less = f.new_block("fits"), f.new_block("less")
+            f.branch_if(f.icmp("sge", left, f.i64(height)), fits, less)
+            f.place(fits)
+            call(height, shape.vectors)
+            f.place(less)
+        if self.b_in_place:
+            row, narrow = f.new_block("wide"), f.new_block("narrow")
+            f.branch_if(self.wide, row, narrow)
+            f.place(row)
+            call(1, shape.wide)
+            f.place(narrow)
+        call(1, shape.vectors)
+        f.place(end)
+        done = f.phi("i64")
+        for height, block in reached:
+            done.add(f.i64(height), block)
+        return done.value
+
+    def _finish(self, chains: Value, kept: Value, i: Value, j: Value, height: Value, taken: Value) -> None:
+        f, strides = self.f, self.inputs.strides
+        starts = {
+            number: f.element(
+                self.starts[number],
+                memory_element(operand.dtype),
+                _offset(f, (i, strides[number][-3]), (j, strides[number][-2])),
+            )
+            for number, operand in enumerate(self.kernel.operands)
+            if number > 1
+        }
+        sums = f.element(self.sums, self.element, kept)
+        block = Block(chains, sums, height, taken, starts)
+        write_finish(
+            f, self.kernel, self.target, self.shape, block, strides, self.first_chunk, self.last
+        )

@@ -1,0 +1,137 @@
+"""Copying operands into the order in which the innermost loop reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flambeau.compiler.contraction.shape import Shape
+from flambeau.compiler.ir import Function, Module, Value, vector
+from flambeau.compiler.kernel import Stride
+
+
+def write_copy(module: Module, name: str, shape: Shape) -> None:
+    """Writes ``copy(from, from_row, to, to_row, rows, columns)``: rows of neighbours, closer together."""
+    element, lanes = shape.element, shape.lanes
+    type_ = vector(lanes, element)
+    f = module.function(
+        name,
+        [("ptr", "from"), ("i64", "from_row"), ("ptr", "to"), ("i64", "to_row"), ("i64", "rows"),
+         ("i64", "columns")],
+        internal=True,
+    )  # fmt: skip
+    source, source_row, target, target_row, rows, columns = f.params
+    whole = f.binary("and", columns, f.i64(-lanes))
+    few = f.first_lanes(f.sub(columns, whole), lanes)
+    with f.loop(f.i64(0), rows, 1) as row:
+        read = f.element(source, element, f.mul(row.index, source_row))
+        write = f.element(target, element, f.mul(row.index, target_row))
+        with f.loop(f.i64(0), whole, lanes) as column:
+            loaded = f.load(type_, f.element(read, element, column.index))
+            f.store(loaded, f.element(write, element, column.index))
+        with f.when(f.icmp("slt", whole, columns)):
+            loaded = f.load_masked(type_, f.element(read, element, whole), few)
+            f.store_masked(loaded, f.element(write, element, whole), few)
+    f.ret()
+
+
+def write_pack(module: Module, name: str, shape: Shape, step: Stride, column: Stride) -> None:
+    """Writes ``pack(from, from_step, from_column, to, steps, columns)`` for a block's columns of B.
+
+    The result has ``shape.width`` neighbours for each step of K; where ``columns`` are fewer, the
+    others hold any numbers: no stored element depends on them.
+    """
+    f = module.function(
+        name,
+        [("ptr", "from"), ("i64", "from_step"), ("i64", "from_column"), ("ptr", "to"), ("i64", "steps"),
+         ("i64", "columns")],
+        internal=True,
+    )  # fmt: skip
+    if column is Stride.ONE:
+        _pack_rows(f, shape)
+    elif step is Stride.ONE:
+        _pack_transposed(f, shape)
+    else:
+        _pack_elements(f, shape, f.i64(0), f.params[4])
+    f.ret()
+
+
+def _pack_rows(f: Function, shape: Shape) -> None:
+    """Columns are neighbours: vectors are copied."""
+    source, source_step, _, target, steps, columns = f.params
+    element, lanes = shape.element, shape.lanes
+    type_ = vector(lanes, element)
+    offsets = [f.i64(j * lanes) for j in range(shape.vectors)]
+
+    def rows(load: Callable[[Value, int], Value]) -> None:
+        with f.loop(f.i64(0), steps, 1) as loop:
+            read = f.element(source, element, f.mul(loop.index, source_step))
+            write = f.element(target, element, f.mul(loop.index, f.i64(shape.width)))
+            loaded = [load(f.element(read, element, offset), j) for j, offset in enumerate(offsets)]
+            for one, offset in zip(loaded, offsets, strict=True):
+                f.store(one, f.element(write, element, offset))
+
+    whole, part, end = f.new_block("whole"), f.new_block("part"), f.new_block("packed")
+    f.branch_if(f.icmp("eq", columns, f.i64(shape.width)), whole, part)
+    f.place(whole)
+    rows(lambda place, _: f.load(type_, place))
+    f.branch(end)
+    f.place(part)
+    zero = f.i64(0)
+    masks = [f.first_lanes(f.intrinsic("smax", "i64", f.sub(columns, at), zero), lanes) for at in offsets]
+    rows(lambda place, j: f.load_masked(type_, place, masks[j]))
+    f.branch(end)
+    f.place(end)
+
+
+def _pack_transposed(f: Function, shape: Shape) -> None:
+    """Steps of K are neighbours: square blocks are transposed in registers."""
+    source, _, source_column, target, steps, columns = f.params
+    element, lanes = shape.element, shape.lanes
+    type_ = vector(lanes, element)
+    last = f.sub(columns, f.i64(1))
+    whole = f.binary("and", steps, f.i64(-lanes))
+    with f.loop(f.i64(0), columns, lanes) as group:
+        # Beyond the last column the last one is read again, into columns that nobody stores.
+        reads = [
+            f.element(source, element, f.mul(f.min(f.add(group.index, f.i64(i)), last), source_column))
+            for i in range(lanes)
+        ]
+        write = f.element(target, element, group.index)
+        with f.loop(f.i64(0), whole, lanes) as loop:
+            rows = [f.load(type_, f.element(read, element, loop.index)) for read in reads]
+            to = f.element(write, element, f.mul(loop.index, f.i64(shape.width)))
+            for i, row in enumerate(transposed(f, rows)):
+                f.store(row, f.element(to, element, f.i64(i * shape.width)))
+    _pack_elements(f, shape, whole, steps)
+
+
+def _pack_elements(f: Function, shape: Shape, first: Value, stop: Value) -> None:
+    """One element at a time, for steps ``first`` to ``stop``."""
+    source, source_step, source_column, target, _, columns = f.params
+    element = shape.element
+    with f.loop(first, stop, 1) as step:
+        read = f.element(source, element, f.mul(step.index, source_step))
+        write = f.element(target, element, f.mul(step.index, f.i64(shape.width)))
+        with f.loop(f.i64(0), columns, 1) as column:
+            one = f.load(element, f.element(read, element, f.mul(column.index, source_column)))
+            f.store(one, f.element(write, element, column.index))
+
+
+def transposed(f: Function, rows: list[Value]) -> list[Value]:
+    """The columns of a square block given by its rows, in registers.
+
+    Each round exchanges the off-diagonal quarters of blocks twice as large as the last one's.
+    """
+    lanes = len(rows)
+    rows = list(rows)
+    distance = 1
+    while distance < lanes:
+        low = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
+        high = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
+        for i in range(lanes):
+            if not i & distance:
+                first, second = rows[i], rows[i + distance]
+                rows[i] = f.shuffle(first, second, low)
+                rows[i + distance] = f.shuffle(first, second, high)
+        distance *= 2
+    return rows

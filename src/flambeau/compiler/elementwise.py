@@ -1,0 +1,209 @@
+"""Lowering of elementwise kernels: any number of axes, broadcasts and strides, fused operations.
+
+The points of the outer axes are *rows*; the last axis is run in vectors.  A tile is a block of
+rows by a block of columns; its first row is found by division once, and the next ones by an
+odometer.  Each row runs a loop over wide vectors, and then a loop over single vectors whose last
+round is masked: the same instructions for every point, so the same bits wherever it lies.
+
+Outputs may be exactly the memory of an input (in place); other overlap is not allowed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+from flambeau.compiler import scalar_ops
+from flambeau.compiler.ir import Function, Module, Value
+from flambeau.compiler.kernel import Call, Kernel, Operand, Pointer, Role, Stride
+from flambeau.compiler.lowering import (
+    Arguments,
+    emit_body,
+    entry_name,
+    lanes_for,
+    load_scalar,
+    load_vector,
+    store_scalar,
+    store_vector,
+    stride_args,
+)  # fmt: skip
+from flambeau.compiler.odometer import Odometer
+from flambeau.compiler.target import Target
+
+# A tile is some ten microseconds of work: enough to make taking it from the queue cheap, little
+# enough to share a kernel evenly.  Both figures count one point of one row.
+_TILE_BYTES = 128 * 1024
+_TILE_INSTRUCTIONS = 768 * 1024
+_COLUMN_UNIT = 256  # blocks of columns are multiples of this, so that only a row's end is masked
+_STRIDED_COLUMNS = 256  # a block this wide keeps the cache lines of a strided operand for the next row
+
+# Estimates of time on one thread: bytes from memory, and one vector instruction for one lane.
+_NS_PER_BYTE = 0.03
+_NS_PER_INSTRUCTION = 0.012
+_NS_PER_ROW = 6.0
+
+
+def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
+    """The entry's name and a module defining ``void @entry(ptr %args, i64 %tile)`` as LLVM IR text."""
+    entry = entry_name(kernel, target)
+    module = Module(entry, target.triple)
+    _Writer(module.function(entry, [("ptr", "args"), ("i64", "tile")]), kernel, target).write()
+    return entry, module.text()
+
+
+def calls(
+    kernel: Kernel,
+    entry: str,
+    sizes: tuple[int, ...],
+    strides: tuple[tuple[int, ...], ...],
+    pointers: tuple[Pointer, ...],
+) -> list[Call]:
+    """The launches that run a kernel once: one, or none where an axis is empty.
+
+    ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
+    axis; ``pointers`` one address per operand, of its first element.
+    """
+    if 0 in sizes:
+        return []
+    columns = sizes[-1] if sizes else 1
+    outer = sizes[:-1]
+    rows = math.prod(outer)
+    bytes_per_point, instructions, strided = _price(kernel)
+    points = _TILE_BYTES / max(bytes_per_point, 1)
+    points = max(_COLUMN_UNIT, int(min(points, _TILE_INSTRUCTIONS / instructions)))
+    widest = _STRIDED_COLUMNS if strided else points // _COLUMN_UNIT * _COLUMN_UNIT
+    chunks = -(-columns // widest)
+    chunk = columns if chunks == 1 else -(-columns // (chunks * _COLUMN_UNIT)) * _COLUMN_UNIT
+    chunks = -(-columns // chunk)
+    rows_per_tile = max(1, min(rows, points // (chunk + 16)))
+    tiles = -(-rows // rows_per_tile) * chunks
+    cost = rows * columns * max(bytes_per_point * _NS_PER_BYTE, instructions * _NS_PER_INSTRUCTION)
+    args: tuple[Pointer | int, ...] = (*pointers, columns, chunk)
+    if outer:
+        args += (rows, rows_per_tile, chunks, *outer)
+    args += stride_args(kernel.operands, strides)
+    return [Call(entry, tiles, args, cost + rows * chunks * _NS_PER_ROW)]
+
+
+@cache
+def _price(kernel: Kernel) -> tuple[float, float, bool]:
+    """Bytes and instructions per point, and whether an operand has a stride along the columns."""
+    moved = [o for o in kernel.operands if not o.strides or o.strides[-1] is not Stride.ZERO]
+    instructions: float = sum(scalar_ops.cost(i.op, i.dtype) for i in kernel.body)
+    strided = any(o.strides and o.strides[-1] is Stride.ANY for o in kernel.operands)
+    return float(sum(o.dtype.itemsize for o in moved)), max(1.0, instructions), strided
+
+
+class _Writer:
+    """Writes one kernel's function."""
+
+    def __init__(self, f: Function, kernel: Kernel, target: Target) -> None:
+        self.f = f
+        self.kernel = kernel
+        self.args, self.tile = f.params
+        self.outer = max(0, len(kernel.axes) - 1)
+        # A kernel without axes is one point; it runs as a row of one column.
+        self.operands = [
+            o if kernel.axes else Operand(o.dtype, o.role, (Stride.ONE,)) for o in kernel.operands
+        ]
+        self.lanes = lanes_for(kernel, target)
+        self.wide = self.lanes * self._unroll(target)
+
+    def _unroll(self, target: Target) -> int:
+        """How many vectors a round of the main loop takes, to overlap their latencies."""
+        _, instructions, strided = _price(self.kernel)
+        if strided or instructions > 40:
+            return 1
+        if instructions > 12 or target.vector_registers < 32:
+            return 2
+        return 4
+
+    def write(self) -> None:
+        f = self.f
+        arguments = Arguments(f, self.args)
+        self.bases = arguments.pointers(len(self.operands))
+        columns, chunk = arguments.integers(2)
+        if not self.outer:
+            self.steps = arguments.strides(self.operands)
+            first = f.mul(self.tile, chunk)
+            self._fixed()
+            self._row([None] * len(self.operands), first, f.min(f.sub(columns, first), chunk))
+        else:
+            rows, rows_per_tile, chunks = arguments.integers(3)
+            self.sizes = arguments.integers(self.outer)
+            self.steps = arguments.strides(self.operands)
+            block = f.binary("udiv", self.tile, chunks)
+            first = f.mul(f.sub(self.tile, f.mul(block, chunks)), chunk)
+            count = f.min(f.sub(columns, first), chunk)
+            first_row = f.mul(block, rows_per_tile)
+            stop = f.min(rows, f.add(first_row, rows_per_tile))
+            self._fixed()
+            self._rows(first_row, stop, first, count)
+        f.ret()
+
+    def _fixed(self) -> None:
+        """Loads the operands that are one element for the whole kernel."""
+        self.fixed: dict[int, Value] = {}
+        for i, operand in enumerate(self.operands):
+            if operand.role is Role.IN and all(step is None for step in self.steps[i]):
+                self.fixed[i] = load_scalar(self.f, self.bases[i], operand.dtype)
+
+    def _rows(self, first_row: Value, stop: Value, first: Value, count: Value) -> None:
+        """Runs rows ``first_row`` to ``stop``."""
+        f = self.f
+        odometer = Odometer(f, self.sizes, [own[:-1] for own in self.steps])
+        with f.loop(first_row, stop, 1, odometer.start(first_row)) as loop:
+            self._row(odometer.offsets(loop.carried), first, count)
+            loop.next = odometer.advance(loop.carried)
+
+    def _row(self, offsets: Sequence[Value | None], first: Value, count: Value) -> None:
+        """Runs ``count`` columns from ``first`` on of the row that lies at ``offsets``."""
+        f = self.f
+        starts: list[Value] = []
+        for i, (operand, offset) in enumerate(zip(self.operands, offsets, strict=True)):
+            step = self.steps[i][-1]
+            at = None if step is None else f.mul(first, step)
+            if offset is not None:
+                at = offset if at is None else f.add(offset, at)
+            element = scalar_ops.memory_element(operand.dtype)
+            starts.append(self.bases[i] if at is None else f.element(self.bases[i], element, at))
+        scalars = dict(self.fixed)
+        for i, operand in enumerate(self.operands):
+            if i not in scalars and operand.role is Role.IN and self.steps[i][-1] is None:
+                scalars[i] = load_scalar(f, starts[i], operand.dtype)
+        whole = f.binary("and", count, f.i64(-self.wide))
+        with f.loop(f.i64(0), whole, self.wide) as loop:
+            self._points(starts, scalars, loop.index, self.wide, None)
+        with f.loop(whole, count, self.lanes) as loop:
+            mask = f.first_lanes(f.sub(count, loop.index), self.lanes)
+            self._points(starts, scalars, loop.index, self.lanes, mask)
+
+    def _points(
+        self, starts: list[Value], scalars: dict[int, Value], at: Value, lanes: int, mask: Value | None
+    ) -> None:
+        """Computes ``lanes`` neighbouring points from column ``at`` of a row on."""
+        f = self.f
+
+        def place(i: int) -> tuple[Value, Value | None]:
+            step = self.steps[i][-1]
+            assert step is not None
+            neighbours = self.operands[i].strides[-1] is Stride.ONE
+            element = scalar_ops.memory_element(self.operands[i].dtype)
+            start = f.element(starts[i], element, at if neighbours else f.mul(at, step))
+            return start, None if neighbours else step
+
+        def load(i: int, lanes: int) -> Value:
+            if i in scalars:
+                return f.splat(scalars[i], lanes)
+            start, step = place(i)
+            return load_vector(f, start, self.operands[i].dtype, lanes, step, mask)
+
+        def store(i: int, value: Value) -> None:
+            if self.steps[i][-1] is None:  # an axis of one point: there is only the first lane
+                store_scalar(f, f.extract(value, 0), starts[i], self.operands[i].dtype)
+                return
+            start, step = place(i)
+            store_vector(f, value, start, self.operands[i].dtype, lanes, step, mask)
+
+        emit_body(f, self.kernel.body, lanes, {}, load, store)

@@ -1,0 +1,164 @@
+"""What the lowerings of kernels share: entry names, arguments, operands, and straight-line bodies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from flambeau.compiler import scalar_ops
+from flambeau.compiler.ir import Function, Value, vector
+from flambeau.compiler.kernel import Instr, Kernel, Operand, Role, Stride
+from flambeau.compiler.target import Target
+from flambeau.dtypes import DType
+
+
+def entry_name(kernel: Kernel, target: Target) -> str:
+    """The name of a kernel's machine code: a hash of what it computes and for which target."""
+    digest = hashlib.sha256(f"{kernel!r}\n{target.key}".encode()).hexdigest()
+    return f"{kernel.family}_{digest[:24]}"
+
+
+class Arguments:
+    """Reads a call's arguments, 8 bytes each, in the order they were written."""
+
+    def __init__(self, f: Function, args: Value) -> None:
+        self._f = f
+        self._args = args
+        self._next = 0
+
+    def take(self, type_: str) -> Value:
+        """The next argument: an address ("ptr") or an integer ("i64")."""
+        place = self._f.element(self._args, "i64", self._f.i64(self._next))
+        self._next += 1
+        return self._f.load(type_, place)
+
+    def pointers(self, count: int) -> list[Value]:
+        """The next ``count`` arguments, addresses."""
+        return [self.take("ptr") for _ in range(count)]
+
+    def integers(self, count: int) -> list[Value]:
+        """The next ``count`` arguments, integers."""
+        return [self.take("i64") for _ in range(count)]
+
+    def strides(self, operands: Sequence[Operand]) -> list[list[Value | None]]:
+        """Per operand and axis the step in elements: None where nothing moves; see ``stride_args``."""
+        return [[self._stride(kind) for kind in operand.strides] for operand in operands]
+
+    def _stride(self, kind: Stride) -> Value | None:
+        if kind is Stride.ZERO:
+            return None
+        return self._f.i64(1) if kind is Stride.ONE else self.take("i64")
+
+
+def stride_args(operands: Sequence[Operand], strides: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The strides that ``Arguments.strides`` reads: those of class ANY, operand by operand."""
+    return tuple(
+        step
+        for operand, steps in zip(operands, strides, strict=True)
+        for kind, step in zip(operand.strides, steps, strict=True)
+        if kind is Stride.ANY
+    )
+
+
+def lanes_for(kernel: Kernel, target: Target) -> int:
+    """How many points a vector holds: as many as its widest value in registers allows."""
+    widest = 8
+    for instr in kernel.body:
+        element = scalar_ops.register_element(instr.dtype)
+        bits = {"float": 32, "double": 64, "i1": 8}.get(element) or int(element[1:])
+        widest = max(widest, bits)
+    # Wider than 32 lanes gains nothing and makes long masks that are costly to legalise.
+    return min(32, target.lanes(widest))
+
+
+def emit_body(
+    f: Function,
+    body: Sequence[Instr],
+    lanes: int,
+    values: dict[int, Value],
+    load: Callable[[int, int], Value],
+    store: Callable[[int, Value], None],
+    wanted: Callable[[int], bool] = lambda _: True,
+) -> None:
+    """Emits the instructions that are ``wanted`` and not yet in ``values``, filling ``values``.
+
+    ``load(operand, lanes)`` gives a register value; ``store(operand, value)`` takes one.
+    """
+    loaded: dict[int, Value] = {}
+    for i, instr in enumerate(body):
+        if i in values or not wanted(i):
+            continue
+        if instr.op == "load":
+            if instr.operand not in loaded:
+                loaded[instr.operand] = load(instr.operand, lanes)
+            values[i] = loaded[instr.operand]
+        elif instr.op == "store":
+            store(instr.operand, values[instr.args[0]])
+        elif instr.op == "const":
+            assert instr.number is not None
+            values[i] = scalar_ops.constant(f, instr.dtype, instr.number, lanes)
+        else:
+            sources = tuple(body[a].dtype for a in instr.args)
+            values[i] = scalar_ops.emit(f, instr.op, instr.dtype, [values[a] for a in instr.args], sources)
+
+
+def load_vector(
+    f: Function, pointer: Value, dtype: DType, lanes: int, step: Value | None, mask: Value | None
+) -> Value:
+    """Loads ``lanes`` points from ``pointer`` on; ``step`` is None for neighbours, else a stride.
+
+    Lanes outside ``mask`` are not read from memory and hold zero.
+    """
+    element = scalar_ops.memory_element(dtype)
+    type_ = vector(lanes, element)
+    if step is not None:
+        loaded = f.gather(type_, _strided(f, pointer, element, lanes, step), mask or _full(f, lanes))
+    elif mask is None:
+        loaded = f.load(type_, pointer)
+    else:
+        loaded = f.load_masked(type_, pointer, mask)
+    return scalar_ops.from_memory(f, loaded, dtype)
+
+
+def store_vector(
+    f: Function,
+    value: Value,
+    pointer: Value,
+    dtype: DType,
+    lanes: int,
+    step: Value | None,
+    mask: Value | None,
+) -> None:
+    """Stores ``lanes`` points from ``pointer`` on; lanes outside ``mask`` leave memory alone."""
+    element = scalar_ops.memory_element(dtype)
+    stored = scalar_ops.to_memory(f, value, dtype)
+    if step is not None:
+        f.scatter(stored, _strided(f, pointer, element, lanes, step), mask or _full(f, lanes))
+    elif mask is None:
+        f.store(stored, pointer)
+    else:
+        f.store_masked(stored, pointer, mask)
+
+
+def load_scalar(f: Function, pointer: Value, dtype: DType) -> Value:
+    """Loads one element as a scalar register value."""
+    return scalar_ops.from_memory(f, f.load(scalar_ops.memory_element(dtype), pointer), dtype)
+
+
+def store_scalar(f: Function, value: Value, pointer: Value, dtype: DType) -> None:
+    """Stores one scalar register value."""
+    f.store(scalar_ops.to_memory(f, value, dtype), pointer)
+
+
+def _strided(f: Function, pointer: Value, element: str, lanes: int, step: Value) -> Value:
+    at = f.mul(f.iota(vector(lanes, "i64")), f.splat(step, lanes))
+    return f.element(pointer, element, at)
+
+
+def _full(f: Function, lanes: int) -> Value:
+    return f.const(vector(lanes, "i1"), True)
+
+
+def outputs(kernel: Kernel) -> list[int]:
+    """The numbers of the operands that a kernel writes."""
+    return [i for i, operand in enumerate(kernel.operands) if operand.role is Role.OUT]

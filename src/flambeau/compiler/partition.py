@@ -1,0 +1,302 @@
+"""Partition: which nodes become one kernel.
+
+The partition depends only on a program's structure: operations, axes, dtypes, which sizes are 1.
+It is computed once for all sizes.  Fusion never changes bits, so it is decided by cost alone:
+
+1. elementwise nodes of one shape that feed each other join, unless something outside lies between;
+2. a contraction takes the elementwise group that alone consumes it as its epilogue;
+3. a reduction takes the elementwise group that produces its operand as its prologue, and the
+   group that consumes it as its epilogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flambeau.compiler.views import MOVES_NOTHING
+from flambeau.dtypes import DType, float32, float64
+from flambeau.graph.graph import Graph, Node
+from flambeau.graph.primitive import Lowering
+
+GROUP_LIMIT = 64  # operations in one kernel
+EPILOGUE_LIMIT = 24
+OPERAND_LIMIT = 24
+WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
+
+REDUCTIONS = {
+    "reduce_sum": "reduce_sum", "reduce_max": "reduce_max", "reduce_min": "reduce_min", "reduce_prod": "reduce_prod",
+}  # fmt: skip
+
+Supports = Callable[[str, DType, tuple[DType, ...]], bool]
+
+
+@dataclass(slots=True)
+class Group:
+    """Nodes (by index) that run as one kernel, in order.
+
+    ``kind`` is "elementwise", "reduction", "contraction" or "host"; ``root`` is the contraction or
+    the first reduction.
+    """
+
+    kind: str
+    nodes: list[int]
+    root: int = -1
+    outputs: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Partition:
+    """Groups in an order in which they can run, and the values that get memory of their own."""
+
+    groups: list[Group]
+    stored: set[int]
+
+
+class _Planner:
+    def __init__(self, graph: Graph, supports: Supports) -> None:
+        self.graph = graph
+        self.nodes = graph.nodes
+        self.supports = supports
+        self.maker: dict[int, int] = {v: i for i, n in enumerate(self.nodes) for v in n.outputs}
+        self.users: dict[int, list[int]] = {}
+        for i, node in enumerate(self.nodes):
+            for v in set(node.inputs):
+                self.users.setdefault(v, []).append(i)
+        self.kind = [self._classify(n) for n in self.nodes]
+        self.group_of: dict[int, Group] = {}
+        self.masks: dict[int, int] = {}  # id(group) -> its nodes as bits
+        self.groups: list[Group] = []
+        self.above, self.below = self._reach()
+
+    def _classify(self, node: Node) -> str:
+        name = node.primitive.name
+        types = self.graph.types
+        out = types[node.outputs[0]] if node.outputs else None
+        if name == "constant":
+            return "constant"
+        if name in MOVES_NOTHING:
+            return "view"
+        inputs = tuple(types[v].dtype for v in node.inputs)
+        if node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota" and out is not None:
+            if self.supports(name, out.dtype, inputs):
+                return "elementwise"
+        if name in REDUCTIONS and out is not None and self.supports(name, out.dtype, inputs):
+            return "reduction" if node.attrs["axes"] else "host"
+        if name == "dot_general" and out is not None and out.dtype in (float32, float64):
+            if node.attrs["accumulate"] in (None, out.dtype) and inputs[0] is out.dtype:
+                return "contraction"
+        return "host"
+
+    def _reach(self) -> tuple[list[int], list[int]]:
+        """For each node the nodes of its window above and below it, as bits."""
+        count = len(self.nodes)
+        above, below = [0] * count, [0] * count
+        for i, node in enumerate(self.nodes):
+            start = i - i % WINDOW
+            mask = 0
+            for v in node.inputs:
+                j = self.maker.get(v, -1)
+                if j >= start:
+                    mask |= above[j] | (1 << (j - start))
+            above[i] = mask
+        for i in range(count - 1, -1, -1):
+            start = i - i % WINDOW
+            for v in self.nodes[i].inputs:
+                j = self.maker.get(v, -1)
+                if j >= start:
+                    below[j] |= below[i] | (1 << (i - start))
+        return above, below
+
+    def _mask(self, group: Group) -> int:
+        start = group.nodes[0] - group.nodes[0] % WINDOW
+        mask = 0
+        for i in group.nodes:
+            mask |= 1 << (i - start)
+        return mask
+
+    def may_join(self, a: Group, b: Group) -> bool:
+        """Whether nothing outside lies on a path from one group to the other."""
+        if a.nodes[0] // WINDOW != b.nodes[0] // WINDOW:
+            return False
+        mine = self._mask(a) | self._mask(b)
+        over = under = 0
+        for i in (*a.nodes, *b.nodes):
+            over |= self.above[i]
+            under |= self.below[i]
+        return not over & under & ~mine
+
+    def _new(self, kind: str, node: int, root: int = -1) -> Group:
+        group = Group(kind, [node], root)
+        self.groups.append(group)
+        self.group_of[node] = group
+        return group
+
+    def _merge(self, into: Group, other: Group) -> None:
+        into.nodes = sorted({*into.nodes, *other.nodes})
+        for i in other.nodes:
+            self.group_of[i] = into
+        self.groups.remove(other)
+
+    def shape(self, i: int) -> tuple[object, ...]:
+        return self.graph.types[self.nodes[i].outputs[0]].shape
+
+    def reads(self, nodes: list[int]) -> int:
+        inside = {v for i in nodes for v in self.nodes[i].outputs}
+        return len({v for i in nodes for v in self.nodes[i].inputs if v not in inside})
+
+    # -- the three steps ----------------------------------------------------------------------
+
+    def elementwise(self) -> None:
+        for i, node in enumerate(self.nodes):
+            if self.kind[i] != "elementwise":
+                continue
+            own = self._new("elementwise", i)
+            for v in node.inputs:
+                j = self.maker.get(v, -1)
+                other = self.group_of.get(j)
+                if j < 0 or other is None or other is own or other.kind != "elementwise":
+                    continue
+                if len(own.nodes) + len(other.nodes) > GROUP_LIMIT:
+                    continue
+                if self.reads([*own.nodes, *other.nodes]) > OPERAND_LIMIT or not self.may_join(own, other):
+                    continue
+                self._merge(other, own)
+                own = other
+
+    def _only_consumer(self, v: int, rank_ok: Callable[[Group], bool]) -> Group | None:
+        """The one elementwise group that reads value ``v``, if nothing else does."""
+        users = self.users.get(v, [])
+        if not users or v in self.graph.outputs:
+            return None
+        group = self.group_of.get(users[0])
+        if group is None or group.kind != "elementwise" or not rank_ok(group):
+            return None
+        return group if all(self.group_of.get(u) is group for u in users) else None
+
+    def contractions(self) -> None:
+        for i, node in enumerate(self.nodes):
+            if self.kind[i] != "contraction":
+                continue
+            own = self._new("contraction", i, root=i)
+            shape = self.shape(i)
+            found = self._only_consumer(
+                node.outputs[0],
+                lambda g, shape=shape: self.shape(g.nodes[0]) == shape and len(g.nodes) <= EPILOGUE_LIMIT,  # type: ignore[misc]
+            )
+            if found is not None and self.may_join(own, found) and self.reads(found.nodes) <= 10:
+                self._merge(own, found)
+
+    def reductions(self) -> None:
+        for i, node in enumerate(self.nodes):
+            if self.kind[i] != "reduction":
+                continue
+            source = self.maker.get(node.inputs[0], -1)
+            group = self.group_of.get(source)
+            own = self._new("reduction", i, root=i)
+            if group is None or group.kind not in ("elementwise", "reduction") or len(group.nodes) >= GROUP_LIMIT:
+                continue
+            if self.shape(source) != self.graph.types[node.inputs[0]].shape or not self.may_join(own, group):
+                continue
+            if group.kind == "reduction":
+                root = self.nodes[group.root]
+                same = root.attrs["axes"] == node.attrs["axes"]
+                if not same or self.graph.types[root.inputs[0]].shape != self.graph.types[node.inputs[0]].shape:
+                    continue
+            self._merge(group, own)
+            group.kind = "reduction"
+            group.root = i if group.root < 0 else group.root
+        for group in [g for g in self.groups if g.kind == "reduction"]:
+            self._finish(group)
+
+    def _finish(self, group: Group) -> None:
+        """Take the elementwise group that works on the reduced values, if only it reads them."""
+        roots = [i for i in group.nodes if self.kind[i] == "reduction"]
+        shape = self.shape(group.root)
+        whole = self.graph.types[self.nodes[group.root].inputs[0]].shape
+        if shape == whole:
+            return  # a reduction over axes of size 1: points and results could not be told apart
+        for i in roots:
+            v = self.nodes[i].outputs[0]
+            found = self._only_consumer(v, lambda g: self.shape(g.nodes[0]) == shape)
+            if found is None or len(found.nodes) + len(group.nodes) > GROUP_LIMIT:
+                continue
+            if self.may_join(group, found):
+                self._merge(group, found)
+
+    # -- order --------------------------------------------------------------------------------
+
+    def ordered(self) -> list[Group]:
+        """Groups so that each runs after what it reads; host calls as early as possible."""
+        for i, kind in enumerate(self.kind):
+            if kind == "host":
+                self._new("host", i)
+        needs: dict[int, set[int]] = {}
+        number = {id(g): n for n, g in enumerate(self.groups)}
+        depends: dict[int, frozenset[int]] = {}
+        for i, node in enumerate(self.nodes):
+            mine: set[int] = set()
+            for v in node.inputs:
+                j = self.maker.get(v, -1)
+                if j < 0:
+                    continue
+                group = self.group_of.get(j)
+                if group is not None:
+                    mine.add(number[id(group)])
+                else:
+                    mine |= depends[j]
+            own = self.group_of.get(i)
+            if own is None:
+                depends[i] = frozenset(mine)
+            else:
+                needs.setdefault(number[id(own)], set()).update(mine - {number[id(own)]})
+        return _topological(self.groups, needs)
+
+
+def _topological(groups: list[Group], needs: dict[int, set[int]]) -> list[Group]:
+    import heapq
+
+    waiting = {n: len(needs.get(n, ())) for n in range(len(groups))}
+    feeds: dict[int, list[int]] = {}
+    for n, above in needs.items():
+        for a in above:
+            feeds.setdefault(a, []).append(n)
+
+    def rank(n: int) -> tuple[int, int, int]:
+        return (0 if groups[n].kind == "host" else 1, groups[n].nodes[0], n)
+
+    ready = [rank(n) for n, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    out: list[Group] = []
+    while ready:
+        _, _, n = heapq.heappop(ready)
+        out.append(groups[n])
+        for m in feeds.get(n, ()):
+            waiting[m] -= 1
+            if waiting[m] == 0:
+                heapq.heappush(ready, rank(m))
+    assert len(out) == len(groups), "fusion made a cycle"
+    return out
+
+
+def partition(graph: Graph, supports: Supports) -> Partition:
+    """Cut ``graph`` into kernels and host calls; ``supports`` says which operations kernels can do."""
+    planner = _Planner(graph, supports)
+    planner.elementwise()
+    planner.contractions()
+    planner.reductions()
+    groups = planner.ordered()
+    stored: set[int] = set()
+    inside = {v: g for g in groups for i in g.nodes for v in graph.nodes[i].outputs}
+    wanted: set[int] = set(graph.outputs)
+    for i, node in enumerate(graph.nodes):
+        own = planner.group_of.get(i)
+        for v in node.inputs:
+            if inside.get(v) is not own or own is None:
+                wanted.add(v)
+    for group in groups:
+        group.outputs = [v for i in group.nodes for v in graph.nodes[i].outputs if v in wanted]
+        if group.kind == "host":
+            group.outputs = list(graph.nodes[group.nodes[0]].outputs)
+        stored.update(group.outputs)
+    return Partition(groups, stored)

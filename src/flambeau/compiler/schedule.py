@@ -1,0 +1,324 @@
+"""From a partition and concrete sizes to a program: tasks in order, memory, and kernel calls.
+
+This is what happens again for new sizes: no fusion is decided and, unless strides fall into other
+classes, no kernel is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flambeau.compiler import contraction, elementwise, reduction
+from flambeau.compiler.kernel import Call, Kernel, Pointer
+from flambeau.compiler.memory import plan_arena
+from flambeau.compiler.partition import Partition
+from flambeau.compiler.tasks import (
+    MAX_AXES,
+    Sources,
+    Task,
+    contraction_task,
+    copy_task,
+    elementwise_task,
+    product_of,
+    reduction_task,
+)
+from flambeau.compiler.views import MOVES_NOTHING, View, through
+from flambeau.graph.graph import Graph, Node
+from flambeau.graph.types import TensorType
+from flambeau.primitives.views import constant_p
+
+ARENA = 0  # the slot of intermediate values; inputs follow
+
+
+@dataclass(slots=True)
+class HostStep:
+    """A node computed by its NumPy rule: where its inputs lie, and the slots of its outputs."""
+
+    node: Node
+    inputs: list[tuple[View, TensorType] | tuple[None, Any]]
+    outputs: list[int]
+
+
+@dataclass(slots=True)
+class Schedule:
+    """A program without addresses of code.
+
+    ``steps`` are lists of calls and host steps, in order.  Slots: the arena, then the inputs, then
+    ``fresh`` outputs (bytes each), then results of host calls.  ``results`` says per output of the
+    graph which slot holds it; ``reused`` maps a fresh slot to the input slot whose memory it takes
+    over.
+    """
+
+    steps: list[list[Call] | HostStep] = field(default_factory=list)
+    arena: int = 0
+    slots: int = 0
+    fresh: dict[int, int] = field(default_factory=dict)
+    reused: dict[int, int] = field(default_factory=dict)
+    results: list[int] = field(default_factory=list)
+    place: dict[int, Pointer] = field(default_factory=dict)
+    kernels: int = 0
+
+
+Entry = Callable[[Kernel], str]
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, partition: Partition, donated: frozenset[int], entry: Entry) -> None:
+        self.graph = graph
+        self.partition = partition
+        self.donated = donated
+        self.entry = entry
+        self.sources = Sources({}, {})
+        self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
+        self.copied: set[int] = set()
+        self.extra: dict[int, TensorType] = {}
+        self.tasks: list[Task | HostStep] = []
+        self.made: dict[int, int] = {}  # value with memory -> task that writes it
+
+    def run(self) -> Schedule:
+        self._views()
+        for group in self.partition.groups:
+            self._group(group)
+        outputs = [self._output(v) for v in self.graph.outputs]
+        return self._layout(outputs)
+
+    # -- where everything lies ----------------------------------------------------------------
+
+    def _views(self) -> None:
+        views, constants = self.sources.views, self.sources.constants
+        types = self.graph.types
+        for v in self.graph.inputs:
+            views[v] = View.dense(v, types[v].shape)  # type: ignore[arg-type]
+        stored = self.partition.stored
+        for node in self.graph.nodes:
+            name = node.primitive.name
+            out = node.outputs[0]
+            if name == "constant":
+                constants[out] = (node.attrs["value"], node.attrs["dtype"])
+            elif name in MOVES_NOTHING:
+                source = node.inputs[0]
+                if source in constants:
+                    constants[out] = constants[source]
+                    continue
+                shape: tuple[int, ...] = types[out].shape  # type: ignore[assignment]
+                found = through(node, views[source], shape)
+                if found is None:
+                    self.copies[out] = views[source]
+                    found = View.dense(out, shape)
+                views[out] = found
+            else:
+                for v in node.outputs:
+                    if v in stored:
+                        views[v] = View.dense(v, types[v].shape)  # type: ignore[arg-type]
+
+    def _type(self, v: int) -> TensorType:
+        return self.extra[v] if v < 0 else self.graph.types[v]
+
+    def _need(self, view: View) -> None:
+        """Make sure that what a view reads has been written: copies are made when first read."""
+        base = view.base
+        if base in self.copies and base not in self.copied:
+            self.copied.add(base)
+            source = self.copies[base]
+            self._need(source)
+            self._add(copy_task(self.graph, base, source, self._type(base).dtype))
+
+    def _copy(self, view: View) -> View:
+        """A dense copy of a view, as a value of its own."""
+        v = -1 - len(self.extra)
+        self.extra[v] = TensorType(view.shape, self._type(view.base).dtype)
+        self._need(view)
+        self._add(copy_task(self.graph, v, view, self.extra[v].dtype))
+        return View.dense(v, view.shape)
+
+    def _add(self, task: Task | HostStep) -> None:
+        writes = task.outputs if isinstance(task, HostStep) else task.writes
+        for v in writes:
+            self.made[v] = len(self.tasks)
+        self.tasks.append(task)
+
+    def _group(self, group: Any) -> None:
+        nodes = [self.graph.nodes[i] for i in group.nodes]
+        inside = {v for n in nodes for v in n.outputs}
+        for n in nodes:
+            for v in n.inputs:
+                if v not in inside and v not in self.sources.constants:
+                    self._need(self.sources.views[v])
+        if group.kind == "host":
+            self._host(nodes[0])
+            return
+        if group.kind == "elementwise":
+            task = elementwise_task(self.graph, group, self.sources)
+        elif group.kind == "reduction":
+            task = reduction_task(self.graph, group, self.sources)
+        else:
+            root = self.graph.nodes[group.root]
+            views = [self._operand(v) for v in root.inputs]
+            task = contraction_task(
+                self.graph, group, self.sources, product_of(self.graph, root, *views), self._copy
+            )
+        if len(task.sizes) > MAX_AXES:
+            for n in nodes:
+                self._host(n)
+            return
+        self._add(task)
+
+    def _operand(self, v: int) -> View:
+        """A view of ``v`` even where it is a constant, which contractions cannot take as a number."""
+        found = self.sources.views.get(v)
+        if found is None:
+            found = self._constant_tensor(v)
+        return found
+
+    def _constant_tensor(self, v: int) -> View:
+        value, dtype = self.sources.constants[v]
+        shape: tuple[int, ...] = self.graph.types[v].shape  # type: ignore[assignment]
+        fresh = -1 - len(self.extra)
+        self.extra[fresh] = TensorType((), dtype)
+        node = Node(constant_p, (), {"value": value, "dtype": dtype}, (fresh,))
+        self._add(HostStep(node, [], [fresh]))
+        return View(fresh, shape, (0,) * len(shape))
+
+    def _host(self, node: Node) -> None:
+        inputs: list[Any] = []
+        for v in node.inputs:
+            if v in self.sources.constants:
+                value, dtype = self.sources.constants[v]
+                inputs.append((None, (value, dtype, self.graph.types[v].shape)))
+            else:
+                view = self.sources.views.get(v) or View.dense(v, self.graph.types[v].shape)  # type: ignore[arg-type]
+                inputs.append((view, self.graph.types[v]))
+        self._add(HostStep(node, inputs, list(node.outputs)))
+        for v in node.outputs:
+            self.sources.views.setdefault(v, View.dense(v, self.graph.types[v].shape))  # type: ignore[arg-type]
+
+    def _output(self, v: int) -> int:
+        """The value with memory that holds output ``v``, copying a view that is not all of it."""
+        if v in self.sources.constants:
+            self.sources.views[v] = self._constant_tensor(v)
+        view = self.sources.views[v]
+        self._need(view)
+        base = self._type(view.base)
+        if view.is_dense() and view.offset == 0 and base.size == self.graph.types[v].size:
+            return view.base
+        return self._copy(view).base
+
+    # -- memory -------------------------------------------------------------------------------
+
+    def _layout(self, outputs: list[int]) -> Schedule:
+        schedule = Schedule()
+        place = schedule.place
+        slot = 1
+        for v in self.graph.inputs:
+            place[v] = Pointer(slot)
+            slot += 1
+        last: dict[int, int] = {}
+        for t, task in enumerate(self.tasks):
+            for base in _reads(task):
+                last[base] = t
+        host = {v for task in self.tasks if isinstance(task, HostStep) for v in task.outputs}
+        reuse = self._reuse(set(outputs), last, host)
+        for v in dict.fromkeys(outputs):
+            if v in place or v in host:
+                continue
+            place[v] = Pointer(slot)
+            schedule.fresh[slot] = int(self._type(v).nbytes)
+            if v in reuse:
+                schedule.reused[slot] = place[reuse[v]].slot
+            slot += 1
+        for v in sorted(host):
+            place[v] = Pointer(slot)
+            slot += 1
+        sizes: dict[int, int] = {}
+        born: dict[int, int] = {}
+        dies: dict[int, int] = {}
+        for v, t in self.made.items():
+            if v not in place:
+                sizes[v], born[v], dies[v] = int(self._type(v).nbytes), t, last.get(v, t)
+        scratch: dict[int, int] = {}
+        for t, task in enumerate(self.tasks):
+            need = _workspace(task)
+            if need:
+                key = -(1 << 40) - t
+                scratch[t] = key
+                sizes[key], born[key], dies[key] = need, t, t
+        offsets, schedule.arena = plan_arena(sizes, born, dies)
+        for v in sizes:
+            if v > -(1 << 40):
+                place[v] = Pointer(ARENA, offsets[v])
+        for t, task in enumerate(self.tasks):
+            if isinstance(task, HostStep):
+                schedule.steps.append(task)
+                continue
+            if not schedule.steps or isinstance(schedule.steps[-1], HostStep):
+                schedule.steps.append([])
+            calls = schedule.steps[-1]
+            assert isinstance(calls, list)
+            workspace = Pointer(ARENA, offsets[scratch[t]]) if t in scratch else Pointer(ARENA)
+            calls.extend(self._calls(task, place, workspace))
+            schedule.kernels += 1
+        schedule.results = [place[v].slot for v in outputs]
+        schedule.slots = slot
+        return schedule
+
+    def _reuse(self, outputs: set[int], last: dict[int, int], host: set[int]) -> dict[int, int]:
+        """Outputs that may take over the memory of a donated input: read last by the kernel that writes it.
+
+        Only kernels after the last host call qualify: a host call may raise, and a step that fails
+        must leave everything as it was.
+        """
+        after = max((t for t, task in enumerate(self.tasks) if isinstance(task, HostStep)), default=-1)
+        free = {self.graph.inputs[i] for i in self.donated} - outputs
+        found: dict[int, int] = {}
+        for t, task in enumerate(self.tasks):
+            if t <= after or not isinstance(task, Task) or task.kernel.family != "elementwise":
+                continue
+            for v in task.writes:
+                if v not in outputs or v in host:
+                    continue
+                for view in task.operands:
+                    if not isinstance(view, View) or view.base not in free or last.get(view.base) != t:
+                        continue
+                    same = self._type(view.base).nbytes == self._type(v).nbytes
+                    alone = sum(isinstance(o, View) and o.base == view.base for o in task.operands) == 1
+                    if same and alone and view.is_dense() and view.offset == 0:
+                        found[v] = view.base
+                        free.discard(view.base)
+                        break
+        return found
+
+    def _calls(self, task: Task, place: dict[int, Pointer], workspace: Pointer) -> list[Call]:
+        pointers = []
+        for operand, described in zip(task.operands, task.kernel.operands, strict=True):
+            if isinstance(operand, View):
+                at = place[operand.base]
+                pointers.append(Pointer(at.slot, at.offset + operand.offset * described.dtype.itemsize))
+            else:
+                pointers.append(place[operand])
+        entry = self.entry(task.kernel)
+        family = task.kernel.family
+        if family == "elementwise":
+            return elementwise.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
+        module = reduction if family == "reduction" else contraction
+        return list(module.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace))
+
+
+def _reads(task: Task | HostStep) -> list[int]:
+    if isinstance(task, HostStep):
+        return [view.base for view, _ in task.inputs if view is not None]
+    return task.reads
+
+
+def _workspace(task: Task | HostStep) -> int:
+    if isinstance(task, HostStep) or task.kernel.family == "elementwise":
+        return 0
+    if task.kernel.family == "reduction":
+        return reduction.workspace(task.kernel, task.sizes)
+    return contraction.workspace(task.kernel, task.sizes)
+
+
+def schedule(graph: Graph, partition: Partition, donated: frozenset[int], entry: Entry) -> Schedule:
+    """Lay out ``graph`` for its sizes; ``entry(kernel)`` names a kernel's machine code."""
+    return _Scheduler(graph, partition, donated, entry).run()

@@ -1,0 +1,327 @@
+"""From a group of nodes and its sizes to a kernel and what it is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
+from flambeau.compiler.partition import REDUCTIONS, Group
+from flambeau.compiler.views import View, collapse, dense_strides
+from flambeau.dtypes import DType
+from flambeau.graph.graph import Graph, Node
+
+MAX_AXES = 8
+
+
+@dataclass(slots=True)
+class Task:
+    """A kernel, its sizes, and per operand a view (read) or the number of the value it writes."""
+
+    kernel: Kernel
+    sizes: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]
+    operands: list[View | int]
+
+    @property
+    def reads(self) -> list[int]:
+        return [o.base for o in self.operands if isinstance(o, View)]
+
+    @property
+    def writes(self) -> list[int]:
+        return [o for o in self.operands if isinstance(o, int)]
+
+
+@dataclass(slots=True)
+class Sources:
+    """Where a group's inputs lie: views of values with memory, and numbers known at compile time."""
+
+    views: dict[int, View]
+    constants: dict[int, tuple[Any, DType]]
+
+
+class Body:
+    """Straight-line code under construction: each value once, each operand once."""
+
+    def __init__(self, graph: Graph, sources: Sources) -> None:
+        self.graph = graph
+        self.sources = sources
+        self.instrs: list[Instr] = []
+        self.values: dict[int, int] = {}
+        self.operands: list[tuple[DType, Role, View | int]] = []
+        self._loads: dict[Any, int] = {}
+
+    def add(self, op: str, dtype: DType, args: tuple[int, ...] = (), operand: int = -1, number: Any = None) -> int:
+        """Append an instruction; returns its number."""
+        self.instrs.append(Instr(op, dtype, args, operand, number))
+        return len(self.instrs) - 1
+
+    def operand(self, dtype: DType, role: Role, place: View | int) -> int:
+        """A new operand; returns its number."""
+        self.operands.append((dtype, role, place))
+        return len(self.operands) - 1
+
+    def read(self, v: int) -> int:
+        """The instruction that gives value ``v``: computed here, a constant, or a load."""
+        known = self.values.get(v)
+        if known is not None:
+            return known
+        constant = self.sources.constants.get(v)
+        if constant is not None:
+            made = self.add("const", constant[1], number=constant[0])
+        else:
+            view = self.sources.views[v]
+            dtype = self.graph.types[v].dtype
+            key = (view.base, view.offset, view.strides, view.shape)
+            operand = self._loads.get(key)
+            if operand is None:
+                operand = self._loads[key] = self.operand(dtype, Role.IN, view)
+            made = self.add("load", dtype, operand=operand)
+        self.values[v] = made
+        return made
+
+    def compute(self, node: Node) -> None:
+        """Append an elementwise node."""
+        args = tuple([self.read(v) for v in node.inputs])
+        out = node.outputs[0]
+        self.values[out] = self.add(node.primitive.name, self.graph.types[out].dtype, args)
+
+    def store(self, v: int) -> None:
+        """Write value ``v`` to memory of its own."""
+        dtype = self.graph.types[v].dtype
+        self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, v))
+
+
+def stride_kinds(steps: Sequence[int], one_at: Sequence[int]) -> tuple[Stride, ...]:
+    """Stride classes; only axes in ``one_at`` are told apart as neighbours in memory."""
+    return tuple(
+        Stride.ZERO if s == 0 else Stride.ONE if s == 1 and i in one_at else Stride.ANY
+        for i, s in enumerate(steps)
+    )
+
+
+def _finish(
+    family: str, body: Body, axes: Sequence[AxisKind], sizes: Sequence[int], strides: Sequence[Sequence[int]],
+    one_at: Sequence[int],
+) -> Task:  # fmt: skip
+    operands = tuple(
+        Operand(dtype, role, stride_kinds(steps, one_at))
+        for (dtype, role, _), steps in zip(body.operands, strides, strict=True)
+    )
+    kernel = Kernel(family, tuple(axes), operands, tuple(body.instrs))
+    places = [place for _, _, place in body.operands]
+    return Task(kernel, tuple(sizes), tuple([tuple(s) for s in strides]), places)
+
+
+def elementwise_task(graph: Graph, group: Group, sources: Sources) -> Task:
+    """The kernel of an elementwise group."""
+    body = Body(graph, sources)
+    for i in group.nodes:
+        body.compute(graph.nodes[i])
+    for v in group.outputs:
+        body.store(v)
+    shape: tuple[int, ...] = graph.types[group.outputs[0]].shape  # type: ignore[assignment]
+    return _pointwise(body, shape)
+
+
+def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
+    """The kernel that copies the elements of a view into memory of value ``v``."""
+    body = Body(graph, Sources({}, {}))
+    made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
+    body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, v))
+    return _pointwise(body, source.shape)
+
+
+def _pointwise(body: Body, shape: tuple[int, ...]) -> Task:
+    strides = [
+        place.strides if isinstance(place, View) else dense_strides(shape) for _, _, place in body.operands
+    ]
+    sizes, steps, _ = collapse(shape, strides)
+    if not sizes:  # one point
+        sizes, steps = [1], [[1 if isinstance(p, int) else 0] for _, _, p in body.operands]
+    axes = [AxisKind.GRID] * (len(sizes) - 1) + [AxisKind.VECTOR]
+    return _finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,))
+
+
+def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
+    """The kernel of a reduction with what is fused before and after it."""
+    nodes = [graph.nodes[i] for i in group.nodes]
+    root = graph.nodes[group.root]
+    whole: tuple[int, ...] = graph.types[root.inputs[0]].shape  # type: ignore[assignment]
+    reduced = set(root.attrs["axes"])
+    roots = [n for n in nodes if n.primitive.name in REDUCTIONS]
+    late: set[int] = {n.outputs[0] for n in roots}
+    before, after = [], []
+    for n in nodes:
+        if n.primitive.name in REDUCTIONS:
+            continue
+        if any(v in late for v in n.inputs) or graph.types[n.outputs[0]].shape != whole:
+            after.append(n)
+            late.add(n.outputs[0])
+        else:
+            before.append(n)
+    body = Body(graph, sources)
+    for n in before:
+        body.compute(n)
+    for v in group.outputs:
+        if v not in late:
+            body.store(v)
+    points = [body.read(n.inputs[0]) for n in roots]
+    for n, x in zip(roots, points, strict=True):
+        out = n.outputs[0]
+        body.values[out] = body.add(REDUCTIONS[n.primitive.name], graph.types[out].dtype, (x,))
+    wide_operands = len(body.operands)
+    for n in after:
+        body.compute(n)
+    for v in group.outputs:
+        if v in late:
+            body.store(v)
+
+    kept = [i for i in range(len(whole)) if i not in reduced]
+    strides: list[list[int]] = []
+    for number, (_, _, place) in enumerate(body.operands):
+        if number < wide_operands:
+            strides.append(list(place.strides if isinstance(place, View) else dense_strides(whole)))
+            continue
+        own = place.strides if isinstance(place, View) else dense_strides([whole[i] for i in kept])
+        spread = [0] * len(whole)
+        for step, axis in zip(own, kept, strict=True):
+            spread[axis] = step
+        strides.append(spread)
+    labels = [int(i in reduced) for i in range(len(whole))]
+    sizes, steps, groups = collapse(whole, strides, labels)
+    kinds = [AxisKind.REDUCE if g[0] in reduced else AxisKind.GRID for g in groups]
+    if AxisKind.REDUCE not in kinds:
+        sizes.append(1)
+        kinds.append(AxisKind.REDUCE)
+        for s in steps:
+            s.append(0)
+    if kinds[-1] is AxisKind.GRID:
+        kinds[-1] = AxisKind.VECTOR
+    return _finish("reduction", body, kinds, sizes, steps, (len(sizes) - 1,))
+
+
+@dataclass(slots=True)
+class Product:
+    """The operands of a contraction as (batch.., rows, depth) and (batch.., depth, columns)."""
+
+    batch: list[int]
+    rows: list[int]
+    columns: list[int]
+    depth: list[int]
+    a: View
+    b: View
+
+
+def product_of(graph: Graph, node: Node, a: View, b: View) -> Product:
+    """Which axes of the operands are batch, rows, columns and depth."""
+    (ca, cb), (ba, bb) = node.attrs["contract"], node.attrs["batch"]
+    rows = [i for i in range(len(a.shape)) if i not in ca and i not in ba]
+    columns = [i for i in range(len(b.shape)) if i not in cb and i not in bb]
+
+    def pick(view: View, axes: Sequence[int]) -> View:
+        return View(view.base, tuple([view.shape[i] for i in axes]), tuple([view.strides[i] for i in axes]), view.offset)
+
+    nb, nr, nc, nk = len(ba), len(rows), len(columns), len(ca)
+    order = sorted(range(nk), key=lambda i: ca[i])  # depth in the order it lies in the first operand
+    a = pick(a, [*ba, *rows, *[ca[i] for i in order]])
+    b = pick(b, [*bb, *[cb[i] for i in order], *columns])
+    return Product(
+        list(range(nb)),
+        list(range(nb, nb + nr)),
+        list(range(nb + nr, nb + nr + nc)),
+        list(range(nb + nr + nc, nb + nr + nc + nk)),
+        a,
+        b,
+    )
+
+
+def merged(view: View, blocks: Sequence[Sequence[int]]) -> list[int] | None:
+    """One step per block of axes, or None where a block's axes cannot be walked with one step."""
+    out = []
+    for block in blocks:
+        step = 0
+        extent = 1
+        for i in reversed(block):
+            n, s = view.shape[i], view.strides[i]
+            if n == 1:
+                continue
+            if extent == 1:
+                step, extent = s, n
+            elif s == step * extent:
+                extent *= n
+            else:
+                return None
+        out.append(step)
+    return out
+
+
+def contraction_task(
+    graph: Graph, group: Group, sources: Sources, product: Product, copy: Any
+) -> Task:
+    """The kernel of a contraction with its epilogue.
+
+    ``copy(view)`` gives a dense view of the same elements where a view's axes cannot be merged.
+    """
+    node = graph.nodes[group.root]
+    nb, nr, nc = len(product.batch), len(product.rows), len(product.columns)
+    nk = len(product.depth)
+    a_blocks = [*[[i] for i in range(nb)], list(range(nb, nb + nr)), list(range(nb + nr, nb + nr + nk))]
+    b_blocks = [*[[i] for i in range(nb)], list(range(nb, nb + nk)), list(range(nb + nk, nb + nk + nc))]
+    out_blocks = [*[[i] for i in range(nb)], list(range(nb, nb + nr)), list(range(nb + nr, nb + nr + nc))]
+
+    def steps_of(view: View, blocks: Sequence[Sequence[int]]) -> tuple[View, list[int]]:
+        found = merged(view, blocks)
+        if found is None:
+            view = copy(view)
+            found = merged(view, blocks)
+            assert found is not None
+        return view, found
+
+    a, a_steps = steps_of(product.a, a_blocks)
+    b, b_steps = steps_of(product.b, b_blocks)
+    body = Body(graph, sources)
+    out = node.outputs[0]
+    dtype = graph.types[out].dtype
+    x = body.add("load", dtype, operand=body.operand(dtype, Role.IN, a))
+    y = body.add("load", dtype, operand=body.operand(dtype, Role.IN, b))
+    body.values[out] = body.add("contract", dtype, (x, y))
+    for i in group.nodes:
+        if i != group.root:
+            body.compute(graph.nodes[i])
+    for v in group.outputs:
+        body.store(v)
+
+    def sizes_of(view: View, blocks: Sequence[Sequence[int]]) -> list[int]:
+        total = []
+        for block in blocks:
+            n = 1
+            for i in block:
+                n *= view.shape[i]
+            total.append(n)
+        return total
+
+    a_sizes, b_sizes = sizes_of(a, a_blocks), sizes_of(b, b_blocks)
+    sizes = [*a_sizes[:nb], a_sizes[nb], b_sizes[nb + 1], a_sizes[nb + 1]]
+    shape: tuple[int, ...] = graph.types[out].shape  # type: ignore[assignment]
+    strides: list[list[int]] = [
+        [*a_steps[:nb], a_steps[nb], 0, a_steps[nb + 1]],
+        [*b_steps[:nb], 0, b_steps[nb + 1], b_steps[nb]],
+    ]
+    for number, (operand_dtype, role, place) in enumerate(body.operands[2:], 2):
+        view = place if isinstance(place, View) else View.dense(place, shape)
+        view, steps = steps_of(view, out_blocks)
+        if isinstance(place, View):
+            body.operands[number] = (operand_dtype, role, view)
+        strides.append([*steps, 0])
+    sizes, strides = _merge_batches(nb, sizes, strides)
+    nb = len(sizes) - 3
+    axes = [*[AxisKind.GRID] * nb, AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]
+    return _finish("contraction", body, axes, sizes, strides, (nb, nb + 1, nb + 2))
+
+
+def _merge_batches(nb: int, sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Fewer batch axes where all operands allow it."""
+    batch, steps, _ = collapse(sizes[:nb], [s[:nb] for s in strides])
+    return [*batch, *sizes[nb:]], [[*new, *old[nb:]] for new, old in zip(steps, strides, strict=True)]

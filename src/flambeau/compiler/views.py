@@ -1,0 +1,111 @@
+"""Where the elements of a value lie: a base in memory, an offset, and a step per axis.
+
+Broadcasts, transposes, slices, reversals and most reshapes move no data; they only change how a
+buffer is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flambeau.graph.graph import Node
+
+
+def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Row-major steps, in elements."""
+    out = [1] * len(shape)
+    for i in range(len(shape) - 2, -1, -1):
+        out[i] = out[i + 1] * shape[i + 1]
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The elements of value ``base``, ``offset`` elements in, ``strides`` elements apart per axis."""
+
+    base: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @staticmethod
+    def dense(base: int, shape: tuple[int, ...]) -> View:
+        """All elements of a value that has memory of its own."""
+        return View(base, shape, dense_strides(shape))
+
+    def is_dense(self) -> bool:
+        """Whether the elements are neighbours in row-major order."""
+        step = 1
+        for n, s in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and s != step:
+                return False
+            step *= n
+        return True
+
+
+MOVES_NOTHING = frozenset(("broadcast", "reshape", "transpose", "slice", "reverse"))
+
+
+def through(node: Node, x: View, shape: tuple[int, ...]) -> View | None:
+    """``x`` seen through a view primitive; None where its elements must be copied first."""
+    name, attrs = node.primitive.name, node.attrs
+    if name == "broadcast":
+        strides = [0] * len(shape)
+        for i, axis in enumerate(attrs["axes"]):
+            strides[axis] = 0 if x.shape[i] == 1 else x.strides[i]
+        return View(x.base, shape, tuple(strides), x.offset)
+    if name == "transpose":
+        return View(x.base, shape, tuple([x.strides[p] for p in attrs["perm"]]), x.offset)
+    if name == "slice":
+        offset = x.offset + sum(a * s for a, s in zip(attrs["starts"], x.strides, strict=True))
+        strides = tuple([s * c for s, c in zip(x.strides, attrs["strides"], strict=True)])
+        return View(x.base, shape, strides, offset)
+    if name == "reverse":
+        offset, flipped = x.offset, list(x.strides)
+        for axis in attrs["axes"]:
+            offset += (x.shape[axis] - 1) * x.strides[axis] if x.shape[axis] else 0
+            flipped[axis] = -x.strides[axis]
+        return View(x.base, shape, tuple(flipped), offset)
+    if name == "reshape":
+        if x.is_dense():
+            return View(x.base, shape, dense_strides(shape), x.offset)
+        return _without_ones(x, shape)
+    return None
+
+
+def _without_ones(x: View, shape: tuple[int, ...]) -> View | None:
+    """A reshape that only adds or removes axes of size 1."""
+    kept = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
+    if [n for n, _ in kept] != [n for n in shape if n != 1]:
+        return None
+    steps = iter(kept)
+    return View(x.base, shape, tuple([0 if n == 1 else next(steps)[1] for n in shape]), x.offset)
+
+
+def collapse(
+    sizes: Sequence[int], strides: Sequence[Sequence[int]], keep: Sequence[int] = ()
+) -> tuple[list[int], list[list[int]], list[list[int]]]:
+    """Fewer axes for the same points: size-1 axes go, neighbours that every operand can merge do.
+
+    Returns sizes, strides per operand, and for each new axis the old axes it is made of.  Axes are
+    not merged across a change in ``keep`` (a label per axis).
+    """
+    labels = list(keep) or [0] * len(sizes)
+    axes = [i for i, n in enumerate(sizes) if n != 1]
+    out_sizes: list[int] = []
+    groups: list[list[int]] = []
+    out: list[list[int]] = [[] for _ in strides]
+    for i in axes:
+        if groups and labels[groups[-1][-1]] == labels[i]:
+            if all(o[-1] == s[i] * sizes[i] for o, s in zip(out, strides, strict=True)):
+                out_sizes[-1] *= sizes[i]
+                groups[-1].append(i)
+                for o, s in zip(out, strides, strict=True):
+                    o[-1] = s[i]
+                continue
+        out_sizes.append(sizes[i])
+        groups.append([i])
+        for o, s in zip(out, strides, strict=True):
+            o.append(s[i])
+    return out_sizes, out, groups

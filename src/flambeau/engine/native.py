@@ -1,0 +1,248 @@
+"""The ``llvm`` executor: fused kernels in generated machine code, and host calls for the rest.
+
+Three caches stand between a graph and its program: plans by exact recording (above, on the trie),
+partitions by structure, kernels by content (and on disk).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flambeau.compiler import contraction, elementwise, jit, reduction
+from flambeau.compiler.kernel import Kernel
+from flambeau.compiler.partition import Partition, partition
+from flambeau.compiler.schedule import HostStep, Schedule, schedule
+from flambeau.compiler.target import Target
+from flambeau.compiler.views import View
+from flambeau.dtypes import DType
+from flambeau.engine.executor import Done, NodeFailure, Pending
+from flambeau.errors import FlambeauError
+from flambeau.graph.graph import Graph, compact, freeze
+from flambeau.graph.types import TensorType
+from flambeau.runtime.buffers import Buffer
+from flambeau.runtime.driver import Program
+from flambeau.stats import COUNTS
+
+_LOWER = {"elementwise": elementwise.lower, "reduction": reduction.lower, "contraction": contraction.lower}
+_CACHED_STRUCTURES = 4096
+
+
+def structure(graph: Graph) -> Any:
+    """What the partition of a graph depends on: everything but sizes other than 1."""
+    number = {v: i for i, v in enumerate(graph.inputs)}
+    types = graph.types
+
+    def outline(v: int) -> Any:
+        t = types[v]
+        return (t.dtype, tuple([n == 1 for n in t.shape]))
+
+    rows: list[Any] = [tuple([outline(v) for v in graph.inputs])]
+    for node in graph.nodes:
+        sizes = node.primitive.sizes
+        attrs = tuple([(k, freeze(a)) for k, a in node.attrs.items() if k not in sizes])
+        rows.append(
+            (
+                node.primitive,
+                attrs,
+                tuple([number[v] for v in node.inputs]),
+                tuple([outline(v) for v in node.outputs]),
+            )
+        )
+        for v in node.outputs:
+            number[v] = len(number)
+    rows.append(tuple([number[v] for v in graph.outputs]))
+    return tuple(rows)
+
+
+class Kernels:
+    """Machine code by kernel: lowered and loaded at most once in a process."""
+
+    def __init__(self) -> None:
+        self.entries: dict[Kernel, str] = {}
+        self.addresses: dict[str, int] = {}
+        self.waiting: dict[str, str] = {}
+
+    def entry(self, kernel: Kernel) -> str:
+        """The name of a kernel's code, lowered now if it was not known."""
+        name = self.entries.get(kernel)
+        if name is None:
+            name, text = _LOWER[kernel.family](kernel, Target.host())
+            self.entries[kernel] = name
+            if name not in self.addresses:
+                self.waiting[name] = text
+        return name
+
+    def load(self) -> dict[str, int]:
+        """Compile or fetch from disk what was lowered; the addresses of all code."""
+        if self.waiting:
+            waiting, self.waiting = self.waiting, {}
+            self.addresses.update(jit.load(waiting, Target.host()))
+        return self.addresses
+
+
+_FORMATS = {
+    "float32": "f4x", "float64": "d", "int64": "q", "uint64": "Q", "int32": "i4x", "uint32": "I4x", "int16": "h6x",
+    "uint16": "H6x", "int8": "b7x", "uint8": "B7x", "bool": "?7x",
+}  # fmt: skip
+
+
+class Numbers:
+    """The memory of a program's numbers, 16 bytes each."""
+
+    __slots__ = ("dtypes", "exporter", "packer")
+
+    def __init__(self, dtypes: Sequence[DType]) -> None:
+        self.dtypes = list(dtypes)
+        self.packer: struct.Struct | None = None
+        self.exporter = ctypes.c_char * (16 * len(dtypes))
+        if all(d.name in _FORMATS for d in dtypes):
+            self.packer = struct.Struct("=" + "8x".join(_FORMATS[d.name] for d in dtypes))
+
+    def write(self, numbers: Sequence[Any]) -> Buffer:
+        """A buffer that holds ``numbers``, each rounded to its dtype."""
+        buffer = Buffer(16 * len(numbers))
+        if self.packer is not None:
+            try:
+                self.packer.pack_into(self.exporter.from_address(buffer.ptr), 0, *numbers)
+                return buffer
+            except (struct.error, OverflowError):
+                pass  # a number beyond its dtype's range: NumPy makes it infinite
+        for i, (x, dtype) in enumerate(zip(numbers, self.dtypes, strict=True)):
+            with np.errstate(all="ignore"):
+                buffer.view(dtype, (1,), offset=16 * i)[0] = np.asarray(x).astype(dtype.numpy)
+        return buffer
+
+
+@dataclass(slots=True)
+class _Host:
+    """A host step, with the places of its operands resolved to slots."""
+
+    step: HostStep
+    inputs: list[Any]
+    slots: list[int]
+
+
+class NativeExecutable:
+    """A program over slots of memory."""
+
+    __slots__ = ("fresh", "leaves", "numbers", "plan", "steps")
+
+    def __init__(self, graph: Graph, plan: Schedule, addresses: dict[str, int], numbers: int) -> None:
+        self.plan = plan
+        types = graph.input_types
+        self.leaves = len(types) - numbers
+        self.numbers = Numbers([t.dtype for t in types[self.leaves :]])
+        self.fresh = [(slot, nbytes, plan.reused.get(slot)) for slot, nbytes in plan.fresh.items()]
+        self.steps: list[Program | _Host] = []
+        for step in plan.steps:
+            if isinstance(step, HostStep):
+                inputs = [
+                    (None, data) if view is None else (plan.place[view.base], (view, data))
+                    for view, data in step.inputs
+                ]
+                self.steps.append(_Host(step, inputs, [plan.place[v].slot for v in step.outputs]))
+            elif step:
+                self.steps.append(Program(step, addresses, plan.slots))
+
+    def submit(self, inputs: Sequence[Any]) -> Pending:
+        plan = self.plan
+        held: list[Any] = [None] * plan.slots
+        bases = [0] * plan.slots
+        if plan.arena:
+            arena = held[0] = Buffer(plan.arena)
+            bases[0] = arena.ptr
+        leaves = self.leaves
+        slot = 1
+        for x in inputs[:leaves]:
+            held[slot] = x
+            bases[slot] = x.ptr
+            slot += 1
+        if leaves < len(inputs):
+            numbers = self.numbers.write(inputs[leaves:])
+            held.append(numbers)  # keeps the memory until the program has run
+            for at in range(numbers.ptr, numbers.ptr + numbers.nbytes, 16):
+                bases[slot] = at
+                slot += 1
+        for slot, nbytes, source in self.fresh:
+            buffer = held[source] if source is not None else Buffer(nbytes)
+            held[slot] = buffer
+            bases[slot] = buffer.ptr
+        for step in self.steps:
+            if type(step) is Program:
+                step.run(bases)
+            else:
+                self._host(step, bases, held)  # type: ignore[arg-type]
+        return Done([held[slot] for slot in plan.results])
+
+    def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
+        node = host.step.node
+        arrays = []
+        for place, data in host.inputs:
+            if place is None:
+                value, dtype, shape = data
+                arrays.append(np.broadcast_to(np.asarray(value, dtype.numpy), shape))
+            else:
+                view, type_ = data
+                arrays.append(_array(bases[place.slot] + place.offset, view, type_))
+        try:
+            made = node.primitive.reference(*arrays, **node.attrs)
+        except FlambeauError as error:
+            raise NodeFailure(error, node.where) from error
+        if not isinstance(made, tuple):
+            made = (made,)
+        for slot, array in zip(host.slots, made, strict=True):
+            dense = np.ascontiguousarray(array)
+            if dense.base is not None or not dense.flags.owndata or not dense.flags.writeable:
+                dense = dense.copy()  # results must not share memory that the arena will reuse
+            held[slot] = Buffer.borrow(dense, dense.ctypes.data, dense.nbytes)
+            bases[slot] = held[slot].ptr
+
+
+def _array(address: int, view: View, type: TensorType) -> np.ndarray:
+    """The elements of a view as an array; the caller keeps the memory alive."""
+    itemsize = type.dtype.itemsize
+    shape: Any = view.shape
+    if 0 in shape:
+        return np.empty(shape, type.dtype.numpy)
+    start = address + view.offset * itemsize
+    low = sum((n - 1) * s for n, s in zip(shape, view.strides, strict=True) if s < 0) * itemsize
+    high = sum((n - 1) * s for n, s in zip(shape, view.strides, strict=True) if s > 0) * itemsize + itemsize
+    memory = Buffer.borrow(None, start + low, high - low)
+    flat = memory.view(np.uint8, (high - low,), writable=False)
+    strides = tuple([s * itemsize for s in view.strides])
+    return np.ndarray(shape, type.dtype.numpy, flat, -low, strides)
+
+
+class NativeExecutor:
+    """Compiles graphs to machine code with LLVM."""
+
+    name = "llvm"
+
+    def __init__(self) -> None:
+        self.kernels = Kernels()
+        self.partitions: dict[Any, Partition] = {}
+
+    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> NativeExecutable:
+        graph = compact(graph)
+        key = structure(graph)
+        found = self.partitions.get(key)
+        if found is None:
+            if len(self.partitions) >= _CACHED_STRUCTURES:
+                self.partitions.clear()
+            found = self.partitions[key] = partition(graph, supports)
+            COUNTS.partitions += 1
+        plan = schedule(graph, found, donated, self.kernels.entry)
+        return NativeExecutable(graph, plan, self.kernels.load(), numbers)
+
+
+def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:
+    """Whether kernels can do an operation."""
+    from flambeau.compiler import scalar_ops
+
+    return scalar_ops.supports(op, dtype, operands)

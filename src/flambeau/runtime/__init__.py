@@ -1,0 +1,1 @@
+"""What a compiled program runs on: memory, threads, and the native driver."""
