@@ -30,7 +30,7 @@ class DType:
         self.name = name
         self.kind = kind
         self.numpy: np.dtype[Any] = np.dtype(numpy)
-        self.itemsize = self.numpy.itemsize
+        self.itemsize: int = self.numpy.itemsize
         self.bits = 1 if kind == "bool" else 8 * self.itemsize
         self.floating = kind == "float"
         self.inexact = kind in ("float", "complex")

@@ -108,16 +108,11 @@ class _Writer:
             o if kernel.axes else Operand(o.dtype, o.role, (Stride.ONE,)) for o in kernel.operands
         ]
         self.lanes = lanes_for(kernel, target)
-        self.wide = self.lanes * self._unroll(target)
+        self.wide = self.lanes * self._unroll()
 
-    def _unroll(self, target: Target) -> int:
-        """How many vectors a round of the main loop takes, to overlap their latencies."""
-        _, instructions, strided = _price(self.kernel)
-        if strided or instructions > 40:
-            return 1
-        if instructions > 12 or target.vector_registers < 32:
-            return 2
-        return 4
+    def _unroll(self) -> int:
+        """How many vectors a round of the main loop takes: two overlap, more only cost registers."""
+        return 1 if _price(self.kernel)[2] else 2
 
     def write(self) -> None:
         f = self.f

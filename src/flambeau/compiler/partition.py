@@ -11,7 +11,8 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flambeau.compiler.views import MOVES_NOTHING
@@ -53,6 +54,14 @@ class Partition:
     stored: set[int]
 
 
+def _bits(mask: int) -> Iterator[int]:
+    """The positions of the ones of ``mask``."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
 class _Planner:
     def __init__(self, graph: Graph, supports: Supports) -> None:
         self.graph = graph
@@ -65,7 +74,6 @@ class _Planner:
                 self.users.setdefault(v, []).append(i)
         self.kind = [self._classify(n) for n in self.nodes]
         self.group_of: dict[int, Group] = {}
-        self.masks: dict[int, int] = {}  # id(group) -> its nodes as bits
         self.groups: list[Group] = []
         self.above, self.below = self._reach()
 
@@ -117,14 +125,11 @@ class _Planner:
 
     def may_join(self, a: Group, b: Group) -> bool:
         """Whether nothing outside lies on a path from one group to the other."""
-        if a.nodes[0] // WINDOW != b.nodes[0] // WINDOW:
+        i, j = a.nodes[0], b.nodes[0]
+        if i // WINDOW != j // WINDOW:
             return False
         mine = self._mask(a) | self._mask(b)
-        over = under = 0
-        for i in (*a.nodes, *b.nodes):
-            over |= self.above[i]
-            under |= self.below[i]
-        return not over & under & ~mine
+        return not (self.above[i] | self.above[j]) & (self.below[i] | self.below[j]) & ~mine
 
     def _new(self, kind: str, node: int, root: int = -1) -> Group:
         group = Group(kind, [node], root)
@@ -133,6 +138,23 @@ class _Planner:
         return group
 
     def _merge(self, into: Group, other: Group) -> None:
+        """Make one group of two, and of what lies above and below them.
+
+        A merged group is a single point of every path, so what is above one of its nodes is above
+        all: otherwise two groups could each come to wait for the other.
+        """
+        above, below = self.above, self.below
+        i, j = into.nodes[0], other.nodes[0]
+        start = i - i % WINDOW
+        mine = self._mask(into) | self._mask(other)
+        over = (above[i] | above[j]) & ~mine
+        under = (below[i] | below[j]) & ~mine
+        for k in _bits((below[i] ^ below[j]) & ~mine):
+            above[start + k] |= over | mine
+        for k in _bits((above[i] ^ above[j]) & ~mine):
+            below[start + k] |= under | mine
+        for k in _bits(mine):
+            above[start + k], below[start + k] = over | mine, under | mine
         into.nodes = sorted({*into.nodes, *other.nodes})
         for i in other.nodes:
             self.group_of[i] = into
@@ -254,8 +276,6 @@ class _Planner:
 
 
 def _topological(groups: list[Group], needs: dict[int, set[int]]) -> list[Group]:
-    import heapq
-
     waiting = {n: len(needs.get(n, ())) for n in range(len(groups))}
     feeds: dict[int, list[int]] = {}
     for n, above in needs.items():

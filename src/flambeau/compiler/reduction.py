@@ -169,9 +169,9 @@ def _shape(kernel: Kernel, sizes: tuple[int, ...]) -> _Shape:
 def _cost(kernel: Kernel, shape: _Shape) -> float:
     plan = plan_of(kernel)
     moved = sum(o.dtype.itemsize for i, o in enumerate(kernel.operands) if i not in plan.per_output)
-    work: float = sum(scalar_ops.cost(kernel.body[i].op, kernel.body[i].dtype) for i in plan.at_points)
+    work = sum(scalar_ops.cost(kernel.body[i].op, kernel.body[i].dtype) for i in plan.at_points)
     work += len(plan.reductions)
-    per_point = max(moved * _NS_PER_BYTE, work * _NS_PER_INSTRUCTION)
+    per_point: float = max(moved * _NS_PER_BYTE, work * _NS_PER_INSTRUCTION)
     return shape.outputs * (shape.points * per_point + (8.0 if plan.rows else 0.5))
 
 

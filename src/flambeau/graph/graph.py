@@ -37,6 +37,24 @@ class Node:
         return f"<{self.primitive.name} {self.inputs} -> {self.outputs}>"
 
 
+class Fingerprint:
+    """What a graph computes, hashed once: graphs hold graphs, and tuples would be hashed at each level."""
+
+    __slots__ = ("_hash", "content")
+
+    def __init__(self, content: tuple[Any, ...]) -> None:
+        self.content = content
+        self._hash = hash(content)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Fingerprint) and self._hash == other._hash and self.content == other.content
+
+
 class Graph:
     """Inputs, nodes in order, outputs; ``types[v]`` is the type of value ``v``.
 
@@ -56,7 +74,7 @@ class Graph:
         self.inputs = tuple(inputs)
         self.nodes = tuple(nodes)
         self.outputs = tuple(outputs)
-        self._fingerprint: Any = None
+        self._fingerprint: Fingerprint | None = None
 
     @property
     def input_types(self) -> tuple[TensorType, ...]:
@@ -77,7 +95,7 @@ class Graph:
 
         return format_graph(self)
 
-    def fingerprint(self) -> Any:
+    def fingerprint(self) -> Fingerprint:
         """A hashable form: equal for graphs that compute the same thing on the same types."""
         if self._fingerprint is None:
             number = {v: i for i, v in enumerate(self.inputs)}
@@ -88,10 +106,8 @@ class Graph:
                 )
                 for v in node.outputs:
                     number[v] = len(number)
-            self._fingerprint = (
-                self.input_types,
-                tuple(rows),
-                tuple(number[v] for v in self.outputs),
+            self._fingerprint = Fingerprint(
+                (self.input_types, tuple(rows), tuple(number[v] for v in self.outputs))
             )
         return self._fingerprint
 

@@ -44,9 +44,7 @@ def _along(name: str, x: Var, indices: Var, axis: int) -> tuple[Var, list[Var]]:
         raise ShapeError(
             f"{name}: indices of shape {shape_text(indices.shape)} need as many axes as {shape_text(x.shape)}"
         )
-    others = broadcast_shapes(
-        name, *[(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, indices.shape)]
-    )
+    others = broadcast_shapes(name, *[(*s[:axis], 1, *s[axis + 1 :]) for s in (x.shape, indices.shape)])
     shape = (*others[:axis], indices.shape[axis], *others[axis + 1 :])
     x = broadcast_to(x, (*others[:axis], x.shape[axis], *others[axis + 1 :]))
     indices = broadcast_to(indices, shape)
@@ -106,7 +104,9 @@ def take_axes(x: Var, axes: Sequence[int], indices: Sequence[Var]) -> Var:
     return transpose(z, _result_perm(x.ndim, axes, same[0].ndim))
 
 
-def _updates(x: Var, axes: Sequence[int], same: Sequence[Var], values: Var) -> tuple[Var, Var, tuple[int, ...]]:
+def _updates(
+    x: Var, axes: Sequence[int], same: Sequence[Var], values: Var
+) -> tuple[Var, Var, tuple[int, ...]]:
     front = _front(x.ndim, axes)
     moved = transpose(x, front)
     natural: Shape = (*same[0].shape, *moved.shape[len(axes) :])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.graph.builder import Var, emit, emit_all
-from flambeau.graph.primitive import Lowering, Primitive
+from flambeau.graph.primitive import Effect, Lowering, Primitive
 from flambeau.graph.types import TensorType
 from flambeau.primitives.views import broadcast, zeros_like
 
@@ -26,6 +26,29 @@ stop_gradient_p = Primitive(
 def stop_gradient(x: Var) -> Var:
     """``x``, as a constant to differentiation."""
     return emit(stop_gradient_p, x)
+
+
+fresh_p = Primitive(
+    "fresh",
+    infer=lambda x: x,
+    reference=lambda x: x,
+    vjp=lambda g, inputs, outputs: (g,),
+    jvp=lambda t, inputs, outputs: tuple(t),
+    batch=lambda inputs, batched: fresh(inputs[0]),
+    lowering=Lowering.VIEW,
+    effect=Effect.RANDOM,  # never merged with a twin
+)
+
+
+def fresh(x: Var) -> Var:
+    """``x`` under a new identity, so that a derivative can be taken to it and not to ``x``.
+
+    A function's argument becomes one while the function is differentiated: what the function uses
+    of ``x`` otherwise, through a closure, is then constant (no confusion of perturbations), while
+    derivatives of a higher order still reach ``x``.
+    Source: Siskind and Pearlmutter, Perturbation Confusion and Referential Transparency, 2005.
+    """
+    return emit(fresh_p, x)
 
 
 def _infer_barrier(*operands: TensorType) -> tuple[TensorType, ...]:

@@ -18,9 +18,9 @@ from flambeau.graph.primitive import Lowering, Primitive, Rule
 from flambeau.graph.types import TensorType
 from flambeau.primitives.elementwise import add, eq, exp, is_nan, logical_or, mul, select, sub
 from flambeau.primitives.gather import gather, scatter_add
-from flambeau.primitives.indexing import pad_axis
+from flambeau.primitives.indexing import pad_axis, with_batch_axis
 from flambeau.primitives.sizes import size_value
-from flambeau.primitives.views import Number, broadcast, broadcast_to, iota, jvp_linear, shape_text, wide, zeros_like
+from flambeau.primitives.views import Number, broadcast_to, iota, jvp_linear, shape_text, wide, zeros_like
 
 _NUMBERS = ("int", "uint", "float", "complex")
 _REAL = ("int", "uint", "float")
@@ -51,9 +51,7 @@ _TABLE: dict[str, Primitive] = {}
 Builder = Callable[..., Var]
 
 
-def _define(
-    name: str, kinds: Sequence[str], accumulate: Callable[..., Any], vjp: Rule, jvp: Rule
-) -> Callable[[Var, int, bool], Var]:
+def _define(name: str, kinds: Sequence[str], accumulate: Callable[..., Any], vjp: Rule, jvp: Rule) -> Builder:
     made = _TABLE[name] = Primitive(
         name,
         infer=_infer(name, kinds),
@@ -68,7 +66,7 @@ def _define(
         return emit(made, x, axis=axis, reverse=reverse)
 
     build.__name__ = name
-    return build  # type: ignore[return-value]
+    return build
 
 
 def previous(x: Var, axis: int, reverse: bool, start: Number = 0) -> Var:
@@ -101,7 +99,9 @@ def _ref_recurrence(a: np.ndarray, b: np.ndarray, *, axis: int, reverse: bool) -
     return np.moveaxis(out, 0, axis).astype(a.dtype)
 
 
-def _vjp_recurrence(g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, axis: int, reverse: bool) -> Any:
+def _vjp_recurrence(
+    g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, axis: int, reverse: bool
+) -> Any:
     (a, _), (y,) = inputs, outputs
     if not a.dtype.inexact:
         return (None, None)
@@ -122,11 +122,7 @@ def _jvp_recurrence(
 
 
 def _batch_recurrence(inputs: Sequence[Var], batched: Sequence[bool], *, axis: int, reverse: bool) -> Var:
-    size = next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
-    a, b = (
-        x if has else broadcast(x, (size, *x.shape), range(1, x.ndim + 1))
-        for x, has in zip(inputs, batched, strict=True)
-    )
+    a, b = with_batch_axis(inputs, batched)
     return linear_recurrence(a, b, axis + 1, reverse)
 
 

@@ -18,7 +18,17 @@ from flambeau.graph.builder import Var, emit
 from flambeau.graph.primitive import Lowering, Primitive
 from flambeau.graph.types import TensorType
 from flambeau.primitives.elementwise import eq, select
-from flambeau.primitives.views import broadcast, full, iota, product, reshape, shape_text, transpose, wide, zeros_like
+from flambeau.primitives.views import (
+    broadcast,
+    full,
+    iota,
+    product,
+    reshape,
+    shape_text,
+    transpose,
+    wide,
+    zeros_like,
+)
 
 
 def _check_indices(name: str, x: TensorType, indices: Sequence[TensorType]) -> None:

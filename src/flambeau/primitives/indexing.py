@@ -92,7 +92,9 @@ slice_p = Primitive(
 )
 
 
-def slice_(x: Var, starts: Sequence[Size], limits: Sequence[Size], strides: Sequence[int] | None = None) -> Var:
+def slice_(
+    x: Var, starts: Sequence[Size], limits: Sequence[Size], strides: Sequence[int] | None = None
+) -> Var:
     """The elements from ``starts`` (inclusive) to ``limits`` (exclusive) in steps of ``strides``, per axis.
 
     ``0 <= start <= limit <= size`` must hold on every axis, and strides are positive.
@@ -151,7 +153,9 @@ def pad_array(x: np.ndarray, value: Any, low: Ints, high: Ints, interior: Ints) 
         last = min(n, (extent + min(b, 0) + step - 1) // step)
         source.append(slice(first, max(first, last)))
         start = a + first * step
-        to.append(slice(start, start + max(0, (last - first - 1) * step + 1) if last > first else start, step))
+        to.append(
+            slice(start, start + max(0, (last - first - 1) * step + 1) if last > first else start, step)
+        )
     out[tuple(to)] = x[tuple(source)]
     return out
 
@@ -203,7 +207,11 @@ pad_p = Primitive(
 
 
 def pad(
-    x: Var, value: Var | Number, low: Sequence[Size], high: Sequence[Size], interior: Sequence[int] | None = None
+    x: Var,
+    value: Var | Number,
+    low: Sequence[Size],
+    high: Sequence[Size],
+    interior: Sequence[int] | None = None,
 ) -> Var:
     """``x`` with ``value`` put before, after and between its elements, per axis.
 
@@ -257,7 +265,9 @@ def _vjp_concatenate(g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, a
     return tuple(parts)
 
 
-def _jvp_concatenate(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[Var], *, axis: int) -> Any:
+def _jvp_concatenate(
+    t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[Var], *, axis: int
+) -> Any:
     if all(d is None for d in t):
         return (None,)
     return (concatenate([zeros_like(x) if d is None else d for d, x in zip(t, inputs, strict=True)], axis),)
@@ -296,7 +306,9 @@ def concatenate(operands: Sequence[Var], axis: int) -> Var:
 
 def _infer_reverse(x: TensorType, *, axes: Ints) -> TensorType:
     if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
-        raise ShapeError(f"reverse: axes {axes} are no distinct axes of a tensor of shape {shape_text(x.shape)}")
+        raise ShapeError(
+            f"reverse: axes {axes} are no distinct axes of a tensor of shape {shape_text(x.shape)}"
+        )
     return x
 
 

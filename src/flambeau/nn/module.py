@@ -1,0 +1,148 @@
+"""Module: what all layers and models are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flambeau.engine.tape import THREAD
+from flambeau.errors import WeightsError
+from flambeau.nn.parameter import Parameter
+from flambeau.primitives.views import shape_text
+from flambeau.tensor import Tensor
+
+
+class Module:
+    """A piece of a network: parameters, sub-modules, and ``forward``.
+
+    Assign parameters and modules to attributes in ``__init__`` and write ``forward``; calling the
+    module runs it.
+
+    >>> import flambeau as fb
+    >>> class Net(fb.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.first = fb.nn.Linear(4, 8)
+    ...     def forward(self, x):
+    ...         return fb.relu(self.first(x))
+    >>> Net()(fb.ones((2, 4))).shape
+    (2, 8)
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_parameters", {})
+        object.__setattr__(self, "_modules", {})
+        object.__setattr__(self, "_name", "")
+        self.training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_parameters" not in self.__dict__:
+            raise AttributeError(f"call super().__init__() before assigning {name!r} in {type(self).__name__}")
+        self._parameters.pop(name, None)
+        self._modules.pop(name, None)
+        if isinstance(value, Parameter):
+            self._parameters[name] = value
+        elif isinstance(value, Module):
+            self._modules[name] = value
+            object.__setattr__(value, "_name", name)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._parameters.pop(name, None)
+        self._modules.pop(name, None)
+        object.__delattr__(self, name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the module's result; every subclass writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        outer = THREAD.tape.layer
+        THREAD.tape.layer = (*outer, self._name or type(self).__name__)
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            THREAD.tape.layer = outer  # the tape may be another one by now
+
+    # -- parameters ---------------------------------------------------------------------------
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, with dotted names, each once."""
+        seen: set[int] = set()
+        stack = [(prefix, self)]
+        while stack:
+            name, module = stack.pop()
+            if id(module) in seen:
+                continue
+            seen.add(id(module))
+            yield name, module
+            for child, inner in reversed(module._modules.items()):
+                stack.append((f"{name}.{child}" if name else child, inner))
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with dotted names, each once."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, parameter in module._parameters.items():
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    yield (f"{prefix}.{name}" if prefix else name), parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        return (p for _, p in self.named_parameters())
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The parameters' values by dotted name."""
+        return {name: p.detach() for name, p in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over the values of ``state``; raises ``WeightsError`` unless names and shapes fit exactly."""
+        own = dict(self.named_parameters())
+        problems = [f"missing: {name} {own[name]._value.type}" for name in own if name not in state]
+        problems += [f"unexpected: {name} {state[name]._value.type}" for name in state if name not in own]
+        for name, parameter in own.items():
+            given = state.get(name)
+            if given is not None and (given.shape != parameter.shape or given.dtype is not parameter.dtype):
+                problems.append(
+                    f"misfit: {name} is {parameter._value.type} in the model, {given._value.type} in the weights"
+                )
+        if problems:
+            listed = "\n  ".join(problems)
+            raise WeightsError(f"the weights do not fit {type(self).__name__}:\n  {listed}")
+        for name, parameter in own.items():
+            given = state[name]
+            given.numpy()
+            parameter._rebind(given.detach()._value)
+
+    def train(self, mode: bool = True) -> Module:
+        """Put the module, and all inside it, in training mode."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        """Put the module, and all inside it, in evaluation mode."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.parameters():
+            p.grad = None
+
+    # -- looks --------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows in parentheses."""
+        own = [f"{name}={shape_text(p.shape)}" for name, p in self._parameters.items()]
+        return ", ".join(own)
+
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._modules.items()]
+        name = type(self).__name__
+        if not children:
+            return f"{name}({self.extra_repr()})"
+        body = "\n  ".join(children)
+        return f"{name}(\n  {body}\n)"

@@ -1,0 +1,49 @@
+"""Builders of losses: one entry of a recording each."""
+
+from __future__ import annotations
+
+from flambeau.errors import DTypeError, ShapeError
+from flambeau.graph.builder import Var
+from flambeau.primitives.elementwise import cast, div, eq, exp, log, select, square, sub
+from flambeau.primitives.control import stop_gradient
+from flambeau.primitives.reduce import reduce_max
+from flambeau.primitives.views import broadcast, iota, product, reduce_sum, shape_text, zeros_like
+from flambeau.primitives.sizes import size_value
+
+
+def mean_all(x: Var) -> Var:
+    """The mean of all elements."""
+    total = reduce_sum(x, range(x.ndim))
+    return div(total, size_value(product(x.shape), x.dtype))
+
+
+def cross_entropy(logits: Var, target: Var) -> Var:
+    """The mean of ``-log softmax(logits)[target]`` over all examples.
+
+    ``logits`` has shape (..., classes), ``target`` integers of shape (...).  Computed as
+    log-sum-exp minus the target's logit, with the maximum taken out first.
+    """
+    if logits.ndim < 1 or target.shape != logits.shape[:-1]:
+        raise ShapeError(
+            f"cross_entropy: logits of shape {shape_text(logits.shape)} need targets of shape "
+            f"{shape_text(logits.shape[:-1])}, not {shape_text(target.shape)}"
+        )
+    if target.dtype.kind not in ("int", "uint") or not logits.dtype.floating:
+        raise DTypeError(f"cross_entropy: needs float logits and integer targets, not {logits.dtype} and {target.dtype}")
+    last = logits.ndim - 1
+    rows = range(last)
+    top = broadcast(stop_gradient(reduce_max(logits, (last,))), logits.shape, rows)
+    shifted = sub(logits, top)
+    total = log(reduce_sum(exp(shifted), (last,)))
+    hit = eq(broadcast(target, logits.shape, rows), iota(logits.shape, last, target.dtype))
+    chosen = reduce_sum(select(hit, shifted, zeros_like(shifted)), (last,))
+    return mean_all(sub(total, chosen))
+
+
+def mse(x: Var, y: Var) -> Var:
+    """The mean of the squared differences."""
+    if x.shape != y.shape:
+        raise ShapeError(f"mse_loss: shapes {shape_text(x.shape)} and {shape_text(y.shape)} differ")
+    return mean_all(square(sub(x, cast(y, x.dtype))))
+
+
