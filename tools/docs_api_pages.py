@@ -1,0 +1,48 @@
+"""MkDocs hook: one API page per module, generated from its docstrings.
+
+The modules people import come first, under "API reference"; the rest of the package, which is
+there to be read, follows under "Inside". A new module appears by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+PACKAGE = Path(__file__).parents[1] / "src" / "flambeau"
+# What users import, in the order of the page list.
+PUBLIC = ("", "nn", "optim", "data", "training", "random", "linalg", "fft", "io", "cli")
+# Packages of the inside, from the bottom layer up.
+INSIDE = ("graph", "primitives", "autodiff", "compiler", "runtime", "engine", "ops", "program")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages, and their entries to the navigation."""
+    for title, names in (("API reference", PUBLIC), ("Inside", INSIDE)):
+        entries = []
+        for name in names:
+            if not _exists(name):
+                continue
+            module = f"flambeau.{name}" if name else "flambeau"
+            uri = f"api/{module}.md"
+            files.append(File.generated(config, uri, content="\n\n".join(_blocks(name, module))))
+            entries.append({module: uri})
+        if entries and config.nav is not None:
+            config.nav.append({title: entries})
+    return files
+
+
+def _exists(name: str) -> bool:
+    return (PACKAGE / name / "__init__.py").is_file() or (name != "" and (PACKAGE / f"{name}.py").is_file())
+
+
+def _blocks(name: str, module: str) -> Iterator[str]:
+    """The page: the module itself; for a package of the inside, its modules too."""
+    yield f"::: {module}"
+    if name in INSIDE:
+        for path in sorted((PACKAGE / name).glob("*.py")):
+            if not path.stem.startswith("_"):
+                yield f"::: {module}.{path.stem}\n    options:\n      heading_level: 2"
