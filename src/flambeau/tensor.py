@@ -31,7 +31,7 @@ _NUMBERS = frozenset((bool, int, float, complex))
 
 def _operand(x: Any, partner: DType) -> Any:
     """What to record for an operand: a value, or a number with its dtype."""
-    if type(x) is Tensor or isinstance(x, Tensor):
+    if isinstance(x, Tensor):
         return x._value
     if type(x) in _NUMBERS:
         return (x, number_dtype(x, partner))
@@ -44,13 +44,13 @@ def _operand(x: Any, partner: DType) -> Any:
 
 def apply(fn: Builder, attrs: tuple[Any, ...], *operands: Any) -> Tensor:
     """Record a single-output builder on tensors and numbers."""
-    return Tensor(THREAD.tape.record(fn, attrs, [x._value if type(x) is Tensor else x for x in operands]))
+    return Tensor(THREAD.tape.record(fn, attrs, [x._value if isinstance(x, Tensor) else x for x in operands]))
 
 
 def _operator(fn: Builder, reflected: bool = False, floating: bool = False) -> Callable[[Tensor, Any], Any]:
     def method(self: Tensor, other: Any) -> Any:
         value = self._value
-        if type(other) is Tensor:
+        if isinstance(other, Tensor):
             operand: Any = other._value
         elif type(other) is float and value.type.dtype.floating:
             operand = (other, value.type.dtype)
@@ -128,7 +128,7 @@ class Tensor:
 
     def _record(self, fn: Builder, attrs: tuple[Any, ...], *operands: Any) -> Any:
         """Record a builder on this tensor and others; one Tensor, or a tuple of them."""
-        made = THREAD.tape.record(fn, attrs, [self._value, *[x._value if type(x) is Tensor else x for x in operands]])
+        made = THREAD.tape.record(fn, attrs, [self._value, *[x._value if isinstance(x, Tensor) else x for x in operands]])
         return tuple([Tensor(v) for v in made]) if type(made) is tuple else Tensor(made)
 
     # -- what it is ---------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 
 from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Function, Module, Value
@@ -24,6 +23,7 @@ from flambeau.compiler.lowering import (
     lanes_for,
     load_scalar,
     load_vector,
+    per_kernel,
     store_scalar,
     store_vector,
     stride_args,
@@ -82,11 +82,11 @@ def calls(
     args: tuple[Pointer | int, ...] = (*pointers, columns, chunk)
     if outer:
         args += (rows, rows_per_tile, chunks, *outer)
-    args += stride_args(kernel.operands, strides)
+    args += stride_args(kernel, strides)
     return [Call(entry, tiles, args, cost + rows * chunks * _NS_PER_ROW)]
 
 
-@cache
+@per_kernel
 def _price(kernel: Kernel) -> tuple[float, float, bool]:
     """Bytes and instructions per point, and whether an operand has a stride along the columns."""
     moved = [o for o in kernel.operands if not o.strides or o.strides[-1] is not Stride.ZERO]

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TypeVar
 
 from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Function, Value, vector
 from flambeau.compiler.kernel import Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType
+
+_Fact = TypeVar("_Fact")
+_REMEMBERED = 4096
+
+
+def per_kernel(compute: Callable[[Kernel], _Fact]) -> Callable[[Kernel], _Fact]:
+    """Remembers a fact per kernel object: hashing a kernel's value takes longer than a launch."""
+    known: dict[int, tuple[Kernel, _Fact]] = {}
+
+    @wraps(compute)
+    def remembered(kernel: Kernel) -> _Fact:
+        entry = known.get(id(kernel))
+        if entry is not None and entry[0] is kernel:
+            return entry[1]
+        fact = compute(kernel)
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[id(kernel)] = (kernel, fact)  # holding the kernel keeps its id its own
+        return fact
+
+    return remembered
 
 
 def entry_name(kernel: Kernel, target: Target) -> str:
@@ -50,14 +73,20 @@ class Arguments:
         return self._f.i64(1) if kind is Stride.ONE else self.take("i64")
 
 
-def stride_args(operands: Sequence[Operand], strides: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """The strides that ``Arguments.strides`` reads: those of class ANY, operand by operand."""
+@per_kernel
+def _strided(kernel: Kernel) -> tuple[tuple[int, int], ...]:
+    """The operands and axes whose steps are of class ANY."""
     return tuple(
-        step
-        for operand, steps in zip(operands, strides, strict=True)
-        for kind, step in zip(operand.strides, steps, strict=True)
+        (i, axis)
+        for i, operand in enumerate(kernel.operands)
+        for axis, kind in enumerate(operand.strides)
         if kind is Stride.ANY
     )
+
+
+def stride_args(kernel: Kernel, strides: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """The strides that ``Arguments.strides`` reads: those of class ANY, operand by operand."""
+    return tuple([strides[i][axis] for i, axis in _strided(kernel)])
 
 
 def lanes_for(kernel: Kernel, target: Target) -> int:
@@ -112,7 +141,7 @@ def load_vector(
     element = scalar_ops.memory_element(dtype)
     type_ = vector(lanes, element)
     if step is not None:
-        loaded = f.gather(type_, _strided(f, pointer, element, lanes, step), mask or _full(f, lanes))
+        loaded = f.gather(type_, _lane_places(f, pointer, element, lanes, step), mask or _full(f, lanes))
     elif mask is None:
         loaded = f.load(type_, pointer)
     else:
@@ -133,7 +162,7 @@ def store_vector(
     element = scalar_ops.memory_element(dtype)
     stored = scalar_ops.to_memory(f, value, dtype)
     if step is not None:
-        f.scatter(stored, _strided(f, pointer, element, lanes, step), mask or _full(f, lanes))
+        f.scatter(stored, _lane_places(f, pointer, element, lanes, step), mask or _full(f, lanes))
     elif mask is None:
         f.store(stored, pointer)
     else:
@@ -150,7 +179,7 @@ def store_scalar(f: Function, value: Value, pointer: Value, dtype: DType) -> Non
     f.store(scalar_ops.to_memory(f, value, dtype), pointer)
 
 
-def _strided(f: Function, pointer: Value, element: str, lanes: int, step: Value) -> Value:
+def _lane_places(f: Function, pointer: Value, element: str, lanes: int, step: Value) -> Value:
     at = f.mul(f.iota(vector(lanes, "i64")), f.splat(step, lanes))
     return f.element(pointer, element, at)
 

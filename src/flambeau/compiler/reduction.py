@@ -26,12 +26,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 
 from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Module
 from flambeau.compiler.kernel import AxisKind, Call, Instr, Kernel, Operand, Pointer, Stride
-from flambeau.compiler.lowering import entry_name, stride_args
+from flambeau.compiler.lowering import entry_name, per_kernel, stride_args
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType
 
@@ -95,7 +94,7 @@ def calls(
     cost = _cost(kernel, shape)
     head = (*pointers, *(Pointer(workspace.slot, workspace.offset + at) for at in shape.regions))
     tail = (*(sizes[a] for a in plan.grid), *(sizes[a] for a in plan.reduced))
-    tail += stride_args(kernel.operands, strides)
+    tail += stride_args(kernel, strides)
 
     def launch(mode: int, chunks_per_tile: int, grid_per_tile: int, block: int, cost: float) -> Call:
         splits = max(1, -(-shape.chunks // chunks_per_tile)) if mode != COMBINE else 1
@@ -149,7 +148,6 @@ class _Shape:
         return self.grid * self.columns
 
 
-@cache
 def _shape(kernel: Kernel, sizes: tuple[int, ...]) -> _Shape:
     plan = plan_of(kernel)
     grid = math.prod(sizes[a] for a in plan.grid)
@@ -167,12 +165,16 @@ def _shape(kernel: Kernel, sizes: tuple[int, ...]) -> _Shape:
 
 
 def _cost(kernel: Kernel, shape: _Shape) -> float:
+    per_output = 8.0 if plan_of(kernel).rows else 0.5
+    return shape.outputs * (shape.points * _cost_per_point(kernel) + per_output)
+
+
+@per_kernel
+def _cost_per_point(kernel: Kernel) -> float:
     plan = plan_of(kernel)
     moved = sum(o.dtype.itemsize for i, o in enumerate(kernel.operands) if i not in plan.per_output)
     work = sum(scalar_ops.cost(kernel.body[i].op, kernel.body[i].dtype) for i in plan.at_points)
-    work += len(plan.reductions)
-    per_point: float = max(moved * _NS_PER_BYTE, work * _NS_PER_INSTRUCTION)
-    return shape.outputs * (shape.points * per_point + (8.0 if plan.rows else 0.5))
+    return max(moved * _NS_PER_BYTE, (work + len(plan.reductions)) * _NS_PER_INSTRUCTION)
 
 
 def register_bytes(dtype: DType) -> int:
@@ -184,7 +186,7 @@ def _moves(operand: Operand, axes: tuple[int, ...]) -> bool:
     return any(operand.strides[a] is not Stride.ZERO for a in axes)
 
 
-@cache
+@per_kernel
 def plan_of(kernel: Kernel) -> Plan:
     """Takes a kernel apart; raises ``ValueError`` for one that this family cannot run."""
     reduced = tuple(a for a, kind in enumerate(kernel.axes) if kind is AxisKind.REDUCE)

@@ -26,6 +26,7 @@ from flambeau.compiler.tasks import (
 )
 from flambeau.compiler.views import MOVES_NOTHING, View, through
 from flambeau.graph.graph import Graph, Node
+from flambeau.graph.primitive import Effect
 from flambeau.graph.types import TensorType
 from flambeau.primitives.views import constant_p
 
@@ -45,13 +46,16 @@ class HostStep:
 class Schedule:
     """A program without addresses of code.
 
-    ``steps`` are lists of calls and host steps, in order.  Slots: the arena, then the inputs, then
+    ``constants`` are computed once, when the program is made; ``steps`` are lists of calls and host
+    steps, in order; ``overwriting`` are the calls from the first that writes to an input on.  Slots: the arena, then the inputs, then
     ``fresh`` outputs (bytes each), then results of host calls.  ``results`` says per output of the
     graph which slot holds it; ``reused`` maps a fresh slot to the input slot whose memory it takes
     over.
     """
 
+    constants: list[HostStep] = field(default_factory=list)
     steps: list[list[Call] | HostStep] = field(default_factory=list)
+    overwriting: list[Call] = field(default_factory=list)
     arena: int = 0
     slots: int = 0
     fresh: dict[int, int] = field(default_factory=dict)
@@ -248,14 +252,19 @@ class _Scheduler:
         for v in sizes:
             if v > -(1 << 40):
                 place[v] = Pointer(ARENA, offsets[v])
+        overwriting = False
         for t, task in enumerate(self.tasks):
             if isinstance(task, HostStep):
-                schedule.steps.append(task)
+                (schedule.steps if _runs_on_host(task) else schedule.constants).append(task)
                 continue
-            if not schedule.steps or isinstance(schedule.steps[-1], HostStep):
-                schedule.steps.append([])
-            calls = schedule.steps[-1]
-            assert isinstance(calls, list)
+            if not overwriting and any(v in reuse for v in task.writes):
+                overwriting = True
+            if overwriting:
+                calls = schedule.overwriting
+            else:
+                if not schedule.steps or isinstance(schedule.steps[-1], HostStep):
+                    schedule.steps.append([])
+                calls = schedule.steps[-1]  # type: ignore[assignment]
             workspace = Pointer(ARENA, offsets[scratch[t]]) if t in scratch else Pointer(ARENA)
             calls.extend(self._calls(task, place, workspace))
             schedule.kernels += 1
@@ -269,7 +278,7 @@ class _Scheduler:
         Only kernels after the last host call qualify: a host call may raise, and a step that fails
         must leave everything as it was.
         """
-        after = max((t for t, task in enumerate(self.tasks) if isinstance(task, HostStep)), default=-1)
+        after = max((t for t, task in enumerate(self.tasks) if _runs_on_host(task)), default=-1)
         free = {self.graph.inputs[i] for i in self.donated} - outputs
         found: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
@@ -309,6 +318,11 @@ def _reads(task: Task | HostStep) -> list[int]:
     if isinstance(task, HostStep):
         return [view.base for view, _ in task.inputs if view is not None]
     return task.reads
+
+
+def _runs_on_host(task: Task | HostStep) -> bool:
+    """Whether a task is a host call at every run, rather than a constant."""
+    return isinstance(task, HostStep) and (bool(task.inputs) or task.node.primitive.effect is not Effect.PURE)
 
 
 def _workspace(task: Task | HostStep) -> int:

@@ -8,7 +8,7 @@ executor's cache of structures and kernels.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -96,8 +96,8 @@ class Plan:
             self.executable = self.executor.prepare(program, frozenset(self.donated), len(self.scalars))
         COUNTS.plans += 1
 
-    def run(self, tape: Tape, values: list[Value]) -> None:
-        """Compute, and give the live values their data."""
+    def run(self, tape: Tape, values: list[Value]) -> Callable[[], None] | None:
+        """Compute, and give the live values their data; what is returned is to be called at the end."""
         inputs: list[Any] = [values[p].data for p in self.leaves]
         for i in self.donated:
             if getrefcount(inputs[i]) > _SOLE or inputs[i].borrowed:
@@ -107,8 +107,11 @@ class Plan:
             x = numbers[j]
             inputs.append(x.value if type(x) is Cell else x)
         made: list[Buffer] = []
+        after = None
         if self.executable is not None:
-            made = self.executable.submit(inputs).wait()
+            pending = self.executable.submit(inputs)
+            made = pending.wait()
+            after = pending.after
         COUNTS.runs += 1
         segment: Segment | None = None
         if self.sources:
@@ -133,6 +136,7 @@ class Plan:
                 value.position = self.sources[position]
             else:
                 value.source = afterwards
+        return after
 
 
 def _afterwards(flat: Flat, position: int) -> Freed | None:
@@ -220,7 +224,7 @@ def evaluate(tape: Tape, *asked: Value) -> None:
         THREAD.tape = fresh = Tape()
         fresh.layer = tape.layer
     try:
-        plan.run(tape, values)
+        after = plan.run(tape, values)
     except NodeFailure as failure:
         raise _fail(tape, failure) from None
     except BaseException:
@@ -231,6 +235,8 @@ def evaluate(tape: Tape, *asked: Value) -> None:
         if plan.leftover:
             carry_over(tape, THREAD.tape, values, plan.leftover)
         tape.index = {}
+    if after is not None:
+        after()
 
 
 def _fail(tape: Tape, failure: NodeFailure) -> FlambeauError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from flambeau.errors import FlambeauError
@@ -12,7 +12,12 @@ from flambeau.runtime.buffers import Buffer
 
 
 class Pending(Protocol):
-    """Work that was submitted; nothing may assume that it is finished before ``wait`` returns."""
+    """Work that was submitted; nothing may assume that it is finished before ``wait`` returns.
+
+    ``after``, where there is one, is called when the outputs have been taken.
+    """
+
+    after: Callable[[], None] | None
 
     def ready(self) -> bool:
         """Whether ``wait`` would return at once."""
@@ -42,12 +47,17 @@ class Executor(Protocol):
 
 
 class Done:
-    """Work that was finished when it was submitted."""
+    """Work that was finished when it was submitted.
 
-    __slots__ = ("outputs",)
+    ``after`` is to be called once the outputs have been taken: it raises an interrupt that came
+    while inputs were being overwritten.
+    """
 
-    def __init__(self, outputs: list[Buffer]) -> None:
+    __slots__ = ("after", "outputs")
+
+    def __init__(self, outputs: list[Buffer], after: Callable[[], None] | None = None) -> None:
         self.outputs = outputs
+        self.after = after
 
     def ready(self) -> bool:
         return True

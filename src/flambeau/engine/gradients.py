@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from flambeau.autodiff import subgraphs as _subgraphs  # noqa: F401  gives the primitives with bodies their rules
 from flambeau.autodiff.reverse import Pullback, active_values, pullback
 from flambeau.engine.evaluate import realize
 from flambeau.engine.flatten import flatten
 from flambeau.engine.modes import grad_enabled
-from flambeau.engine.segment import Freed, Segment
+from flambeau.engine.segment import _COUNTER, Freed, Segment
 from flambeau.engine.tape import THREAD, FlatCall, State, Tape, Value, leaf
 from flambeau.errors import GradientError
 from flambeau.graph.builder import Var, current
 from flambeau.graph.graph import Graph, Node
+from flambeau.graph.where import NOWHERE, Where
 from flambeau.primitives.elementwise import add
 from flambeau.primitives.views import full
 from flambeau.runtime.buffers import Buffer
@@ -42,34 +45,99 @@ def apply_graph(*operands: Any) -> Any:
     return current().inline(graph, inputs)
 
 
+def moment() -> int:
+    """A number between the orders of the segments evaluated before and after this moment."""
+    return next(_COUNTER)
+
+
+class InGradient(Where):
+    """The place of an operation whose gradient is being computed."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"in the gradient of what was computed {text}" if text else ""
+
+
+class Frontier:
+    """Where gradients are wanted: at ``wanted`` values, at which they stop.
+
+    ``home`` is the tape and ``since`` the moment the values were made: nothing recorded around
+    the tape, or evaluated before the moment, can depend on them.
+    """
+
+    __slots__ = ("home", "since", "wanted")
+
+    def __init__(self, wanted: set[Value], home: Tape, since: int) -> None:
+        self.wanted = wanted
+        self.home = home
+        self.since = since
+
+    def reachable(self, source: Tape | Segment) -> bool:
+        """Whether values of ``source`` may depend on the wanted ones."""
+        if isinstance(source, Segment):
+            return source.order >= self.since
+        return not self.home.encloses(source)
+
+
 class _Work:
     """Cotangents that have arrived, by the recording and number of the value they belong to."""
 
-    def __init__(self) -> None:
-        self.cotangents: dict[Any, dict[int, Value]] = {}
+    def __init__(self, frontier: Frontier | None) -> None:
+        self.frontier = frontier
+        self.tapes: dict[Tape, dict[int, Value]] = {}
+        self.segments: dict[Segment, dict[int, Value]] = {}
         self.heap: list[tuple[int, int, Segment]] = []
         self.results: dict[Value, Value] = {}
 
-    def deliver(self, mark: Value, g: Value) -> None:
-        """A gradient has reached a leaf of a recording: it goes on, or it is a result."""
-        if isinstance(mark.source, Segment):
-            self.arrive(mark, g)
-        else:
-            known = self.results.get(mark)
-            self.results[mark] = g if known is None else record_add(known, g)
+    def wants(self, value: Value) -> bool:
+        """Whether the gradient of ``value`` is a result by itself."""
+        return self.frontier is not None and value in self.frontier.wanted
+
+    def continues(self, mark: Value, here: Tape | Segment) -> bool:
+        """Whether the gradient of a leaf of ``here`` has further to go, or is asked for."""
+        source = mark.source
+        if self.frontier is None or mark in self.frontier.wanted:
+            return True
+        if source is here or not isinstance(source, (Tape, Segment)):
+            return False
+        return self.frontier.reachable(source)
+
+    def deliver(self, mark: Value, g: Value, here: Tape | Segment | None) -> None:
+        """A gradient has reached a leaf of ``here``: it goes on, or it is a result."""
+        if not self.wants(mark):
+            source = mark.source
+            if isinstance(source, Freed):
+                raise GradientError(_FREED)
+            if isinstance(source, (Tape, Segment)) and source is not here:
+                self.arrive(mark, g)
+                return
+        known = self.results.get(mark)
+        self.results[mark] = g if known is None else record_add(known, g)
 
     def arrive(self, value: Value, g: Value) -> None:
+        """A gradient of ``value`` that has yet to be taken through what the value came from."""
         source = value.source
-        if isinstance(source, (Tape, Segment)):
-            table = self.cotangents.get(source)
-            if table is None:
-                table = self.cotangents[source] = {}
-                if isinstance(source, Segment):
-                    heapq.heappush(self.heap, (-source.order, id(source), source))
-            known = table.get(value.position)
-            table[value.position] = g if known is None else record_add(known, g)
+        if self.wants(value) or not isinstance(source, (Tape, Segment)):
+            self.deliver(value, g, None)
+            return
+        if self.frontier is not None and not self.frontier.reachable(source):
+            return
+        if isinstance(source, Tape):
+            table = self.tapes.setdefault(source, {})
         else:
-            self.deliver(value, g)
+            if source not in self.segments:
+                heapq.heappush(self.heap, (-source.order, id(source), source))
+            table = self.segments.setdefault(source, {})
+        known = table.get(value.position)
+        table[value.position] = g if known is None else record_add(known, g)
+
+    def wanted_in(self, source: Tape | Segment) -> dict[int, Value]:
+        """The wanted values that are no leaves of ``source``, by their number there."""
+        if self.frontier is None:
+            return {}
+        return {w.position: w for w in self.frontier.wanted if w.source is source}
 
 
 def record_add(x: Value, y: Value) -> Value:
@@ -82,37 +150,54 @@ def cotangents(
     outputs: Sequence[Value],
     seeds: Sequence[Value | None],
     *,
-    wanted: set[Value] | None = None,
+    frontier: Frontier | None = None,
     retain_graph: bool = False,
     create_graph: bool = False,
 ) -> dict[Value, Value]:
     """The gradients of the outputs, weighted by the seeds, for every leaf they depend on.
 
-    ``wanted`` limits the leaves.  A missing seed is ones.  Raises ``GradientError`` where an output has no history, where the
-    history was freed, or where an operation on the way has no derivative.
+    ``frontier`` names the values to take gradients to instead.  A missing seed is ones.  Raises
+    ``GradientError`` where an output has no history, where the history was freed, or where an
+    operation on the way has no derivative.
     """
-    work = _Work()
+    work = _Work(frontier)
+    retain = retain_graph or create_graph
     token = grad_enabled.set(create_graph)
     try:
-        for value, seed in zip(outputs, seeds, strict=True):
+        for value in outputs:
             _check(value)
-            if isinstance(value.source, Tape) and value.source is not THREAD.tape:
-                realize(value)
-            if seed is None:
-                seed = THREAD.tape.record(ones, (value.type.shape, value.type.dtype), ())
-            work.arrive(value, seed)
+            if THREAD.tape.hooks and not THREAD.tape.abstract:
+                realize(value)  # a hook may look at values, which must not evaluate the tape being read
         tape = THREAD.tape
-        while tape in work.cotangents or work.heap:
-            if tape in work.cotangents:
-                _tape_step(tape, work, wanted, retain_graph or create_graph, create_graph)
-            elif THREAD.tape is not tape:  # an overflow evaluated the tape in between
-                raise GradientError("the recording was evaluated while its gradient was recorded")
-            else:
-                _, _, segment = heapq.heappop(work.heap)
-                _segment_step(segment, work, wanted, retain_graph or create_graph)
+        tape.held += 1
+        try:
+            _tape_steps(tape, work, outputs, seeds, retain, create_graph)
+        finally:
+            tape.held -= 1
+        while work.heap:
+            _, _, segment = heapq.heappop(work.heap)
+            _segment_step(segment, work, retain)
     finally:
         grad_enabled.reset(token)
     return work.results
+
+
+def _tape_steps(
+    tape: Tape, work: _Work, outputs: Sequence[Value], seeds: Sequence[Value | None], retain: bool, create_graph: bool
+) -> None:
+    """Seed the outputs, and go back over what is pending: the thread's own tape, then those around it."""
+    for value, seed in zip(outputs, seeds, strict=True):
+        source = value.source
+        if isinstance(source, Tape) and source is not tape and not tape.encloses(source):
+            realize(value)
+        if seed is None:
+            seed = tape.record(ones, (value.type.shape, value.type.dtype), ())
+        work.arrive(value, seed)
+    at: Tape | None = tape
+    while at is not None:
+        if at in work.tapes:
+            _tape_step(at, work, retain, create_graph)
+        at = at.outer
 
 
 def _check(value: Value) -> None:
@@ -129,21 +214,32 @@ def _cached_pullback(state: State, outputs: tuple[int, ...], wanted: tuple[int, 
     key = (outputs, wanted, cut)
     found: Pullback | None = state.graphs.get(key)
     if found is None:
-        found = state.graphs[key] = pullback(flatten(state).graph, outputs, wanted, cut)
+        found = state.graphs[key] = _marked(pullback(flatten(state).graph, outputs, wanted, cut))
     return found
+
+
+def _marked(found: Pullback) -> Pullback:
+    """The pullback with its nodes' origins told from those of the operations they are gradients of."""
+    graph = found.graph
+    nodes = [
+        n if n.where is NOWHERE else Node(n.primitive, n.inputs, n.attrs, n.outputs, InGradient(*n.where))
+        for n in graph.nodes
+    ]
+    return replace(found, graph=Graph(graph.types, graph.inputs, nodes, graph.outputs))
 
 
 def _pull(
     state: State,
     table: dict[int, Value],
     marks: Sequence[int],
+    stops: frozenset[int],
     hooks: dict[int, list[Hook]],
     call: Callable[[Pullback, list[Value]], Sequence[Value]],
 ) -> dict[int, Value]:
     """Pull cotangents of one recording back to its marks, stopping at each hooked value on the way.
 
     Hooked values are visited from last to first, so each one's gradient is complete when its hook
-    sees it.
+    sees it.  At ``stops``, which are marks too, gradients end.
     """
     arrived = dict(table)
     remaining = {v for v in hooks if v not in marks}
@@ -152,7 +248,7 @@ def _pull(
         direct = {v: g for v, g in arrived.items() if v not in remaining}
         if direct:
             found = _cached_pullback(
-                state, tuple(direct), (*marks, *sorted(remaining)), frozenset(remaining)
+                state, tuple(direct), (*marks, *sorted(remaining)), stops | frozenset(remaining)
             )
             arrived = {v: g for v, g in arrived.items() if v in remaining}
             for v, g in zip(found.sources, call(found, list(direct.values())), strict=True):
@@ -172,36 +268,61 @@ def _as_tuple(made: Any) -> tuple[Value, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def _tape_step(tape: Tape, work: _Work, wanted: set[Value] | None, retain: bool, create_graph: bool) -> None:
+def _tape_step(tape: Tape, work: _Work, retain: bool, create_graph: bool) -> None:
+    """Take the gradients that arrived on a tape, the thread's own or one around it, to its leaves."""
     state = tape.state
     flat = flatten(state)
     values = list(tape.index)
     table: dict[int, Value] = {}
-    for position, g in work.cotangents.pop(tape).items():
+    for position, g in work.tapes.pop(tape).items():
         if position in flat.freed:
             raise GradientError(_FREED)
         v = flat.values[position]
         table[v] = record_add(table[v], g) if v in table else g
-    marks = [
-        p for p in flat.marks
-        if wanted is None or values[p] in wanted or isinstance(values[p].source, Segment)
-    ]  # fmt: skip
-    frees = frozenset() if retain else _history(state, tuple(table))
+    targets = {flat.values[p]: values[p] for p in flat.marks if work.continues(values[p], tape)}
+    inner = {flat.values[p]: w for p, w in work.wanted_in(tape).items()}
+    stops = frozenset(inner)
+    targets.update(inner)
+    own = tape is THREAD.tape
+    frees = frozenset() if retain or not own else _history(state, tuple(table))
 
     def call(found: Pullback, seeds: list[Value]) -> Sequence[Value]:
         if not found.sources:
             return ()
+        if not own:
+            return _call_from_within(tape, state, found, seeds, create_graph)
         key = ("call", id(found), create_graph, retain)
         entry = state.graphs.get(key)
         if entry is None:
             entry = state.graphs[key] = FlatCall(found.graph, found.residuals, create_graph, frees)
         return _as_tuple(THREAD.tape.record(entry, (), seeds))
 
-    results = _pull(state, table, [flat.values[p] for p in marks], {flat.values[p]: h for p, h in tape.hooks.items()}, call)
-    for p in marks:
-        g = results.get(flat.values[p])
-        if g is not None:
-            work.deliver(values[p], g)
+    hooks = {flat.values[p]: h for p, h in tape.hooks.items()}
+    for v, g in _pull(state, table, tuple(targets), stops, hooks, call).items():
+        work.deliver(targets[v], g, tape)
+
+
+def _call_from_within(
+    tape: Tape, state: State, found: Pullback, seeds: list[Value], create_graph: bool
+) -> Sequence[Value]:
+    """Apply a gradient graph of an enclosing tape on the thread's own: its residuals are captured."""
+    key = ("residuals", found.residuals, create_graph)
+    entry: FlatCall | None = state.graphs.get(key)
+    if entry is None:
+        types = [flatten(state).graph.types[v] for v in found.residuals]
+        numbers = range(len(types))
+        entry = state.graphs[key] = FlatCall(
+            Graph(types, numbers, (), numbers), found.residuals, create_graph, frozenset()
+        )
+    inner = THREAD.tape
+    residuals: tuple[Value, ...] = ()
+    if found.residuals:
+        THREAD.tape = tape
+        try:
+            residuals = _as_tuple(tape.record(entry, (), ()))
+        finally:
+            THREAD.tape = inner
+    return _as_tuple(inner.record(apply_graph, (_portable(state, found),), [*residuals, *seeds]))
 
 
 def _history(state: State, outputs: tuple[int, ...]) -> frozenset[int]:
@@ -223,14 +344,14 @@ def _history(state: State, outputs: tuple[int, ...]) -> frozenset[int]:
     return found
 
 
-def _segment_step(segment: Segment, work: _Work, wanted: set[Value] | None, retain: bool) -> None:
+def _segment_step(segment: Segment, work: _Work, retain: bool) -> None:
     state = segment.state
     if segment.kept is None:
         raise GradientError(_FREED)
     kept = segment.kept
-    marks = [
-        v for v, m in segment.marks.items() if wanted is None or m in wanted or isinstance(m.source, Segment)
-    ]
+    targets = {v: m for v, m in segment.marks.items() if work.continues(m, segment)}
+    inner = work.wanted_in(segment)
+    targets.update(inner)
     flat = flatten(state)
     active: set[int] | None = state.graphs.get("active")
     if active is None:
@@ -238,9 +359,11 @@ def _segment_step(segment: Segment, work: _Work, wanted: set[Value] | None, reta
 
     def operand(v: int) -> Any:
         data = kept[v]
-        if isinstance(data, Value):
-            return data
         type = flat.graph.types[v]
+        if isinstance(data, Value):
+            if v not in active or segment.marks.get(v) is data:
+                return data
+            data = data.data  # computed, though its memory is a leaf's: it has a history of its own
         if not isinstance(data, Buffer):
             return (data, type.dtype)
         value = leaf(type, data, needs_grad=v in active)
@@ -250,20 +373,28 @@ def _segment_step(segment: Segment, work: _Work, wanted: set[Value] | None, reta
     def call(found: Pullback, seeds: list[Value]) -> Sequence[Value]:
         if not found.sources:
             return ()
-        key = ("entry", id(found))
-        graph: Graph | None = state.graphs.get(key)
-        if graph is None:
-            graph = state.graphs[key] = _without_entries(found.graph)
-        return _as_tuple(THREAD.tape.record(apply_graph, (graph,), [*map(operand, found.residuals), *seeds]))
+        operands = [*map(operand, found.residuals), *seeds]
+        return _as_tuple(THREAD.tape.record(apply_graph, (_portable(state, found),), operands))
 
-    table = work.cotangents.pop(segment)
-    for v, g in _pull(state, table, marks, segment.hooks, call).items():
-        work.deliver(segment.marks[v], g)
+    table = work.segments.pop(segment)
+    for v, g in _pull(state, table, tuple(targets), frozenset(inner), segment.hooks, call).items():
+        work.deliver(targets[v], g, segment)
     if not retain:
         segment.kept = None
 
 
-def _without_entries(graph: Graph) -> Graph:
+def _portable(state: State, found: Pullback) -> Graph:
+    key = ("portable", id(found))
+    graph: Graph | None = state.graphs.get(key)
+    if graph is None:
+        graph = state.graphs[key] = without_entries(found.graph)
+    return graph
+
+
+def without_entries(graph: Graph) -> Graph:
     """The graph with its origins kept, but no longer tied to positions of the tape it came from."""
-    nodes = [Node(n.primitive, n.inputs, n.attrs, n.outputs, n.where._replace(entry=-1)) for n in graph.nodes]
+    nodes = [
+        n if n.where is NOWHERE else Node(n.primitive, n.inputs, n.attrs, n.outputs, n.where._replace(entry=-1))
+        for n in graph.nodes
+    ]
     return Graph(graph.types, graph.inputs, nodes, graph.outputs)

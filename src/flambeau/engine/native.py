@@ -23,10 +23,11 @@ from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.errors import FlambeauError
-from flambeau.graph.graph import Graph, compact, freeze
+from flambeau.graph.graph import Graph, Node, compact, freeze
 from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
+from flambeau.runtime.interrupts import Deferred
 from flambeau.stats import COUNTS
 
 _LOWER = {"elementwise": elementwise.lower, "reduction": reduction.lower, "contraction": contraction.lower}
@@ -131,7 +132,7 @@ class _Host:
 class NativeExecutable:
     """A program over slots of memory."""
 
-    __slots__ = ("fresh", "leaves", "numbers", "plan", "steps")
+    __slots__ = ("constants", "fresh", "last", "leaves", "numbers", "plan", "steps")
 
     def __init__(self, graph: Graph, plan: Schedule, addresses: dict[str, int], numbers: int) -> None:
         self.plan = plan
@@ -140,15 +141,24 @@ class NativeExecutable:
         self.numbers = Numbers([t.dtype for t in types[self.leaves :]])
         self.fresh = [(slot, nbytes, plan.reused.get(slot)) for slot, nbytes in plan.fresh.items()]
         self.steps: list[Program | _Host] = []
+        self.constants: list[tuple[int, Buffer]] = []
+        for host in plan.constants:
+            self.constants += zip(self._slots(host), _compute(host.node, []), strict=True)
         for step in plan.steps:
             if isinstance(step, HostStep):
                 inputs = [
                     (None, data) if view is None else (plan.place[view.base], (view, data))
                     for view, data in step.inputs
                 ]
-                self.steps.append(_Host(step, inputs, [plan.place[v].slot for v in step.outputs]))
+                self.steps.append(_Host(step, inputs, self._slots(step)))
             elif step:
                 self.steps.append(Program(step, addresses, plan.slots))
+        self.last: Program | None = None  # overwrites inputs
+        if plan.overwriting:
+            self.last = Program(plan.overwriting, addresses, plan.slots)
+
+    def _slots(self, step: HostStep) -> list[int]:
+        return [self.plan.place[v].slot for v in step.outputs]
 
     def submit(self, inputs: Sequence[Any]) -> Pending:
         plan = self.plan
@@ -173,12 +183,20 @@ class NativeExecutable:
             buffer = held[source] if source is not None else Buffer(nbytes)
             held[slot] = buffer
             bases[slot] = buffer.ptr
+        for slot, buffer in self.constants:
+            held[slot] = buffer
+            bases[slot] = buffer.ptr
         for step in self.steps:
             if type(step) is Program:
                 step.run(bases)
             else:
                 self._host(step, bases, held)  # type: ignore[arg-type]
-        return Done([held[slot] for slot in plan.results])
+        after = None
+        if self.last is not None:
+            with Deferred() as deferred:
+                self.last.run(bases)
+            after = deferred.deliver
+        return Done([held[slot] for slot in plan.results], after)
 
     def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
         node = host.step.node
@@ -190,18 +208,24 @@ class NativeExecutable:
             else:
                 view, type_ = data
                 arrays.append(_array(bases[place.slot] + place.offset, view, type_))
-        try:
-            made = node.primitive.reference(*arrays, **node.attrs)
-        except FlambeauError as error:
-            raise NodeFailure(error, node.where) from error
-        if not isinstance(made, tuple):
-            made = (made,)
-        for slot, array in zip(host.slots, made, strict=True):
-            dense = np.ascontiguousarray(array)
-            if dense.base is not None or not dense.flags.owndata or not dense.flags.writeable:
-                dense = dense.copy()  # results must not share memory that the arena will reuse
-            held[slot] = Buffer.borrow(dense, dense.ctypes.data, dense.nbytes)
-            bases[slot] = held[slot].ptr
+        for slot, buffer in zip(host.slots, _compute(node, arrays), strict=True):
+            held[slot] = buffer
+            bases[slot] = buffer.ptr
+
+
+def _compute(node: Node, arrays: Sequence[np.ndarray]) -> list[Buffer]:
+    """The outputs of a node by its NumPy rule."""
+    try:
+        made = node.primitive.reference(*arrays, **node.attrs)
+    except FlambeauError as error:
+        raise NodeFailure(error, node.where) from error
+    buffers = []
+    for array in made if isinstance(made, tuple) else (made,):
+        dense = np.ascontiguousarray(array)
+        if not dense.flags.owndata or not dense.flags.writeable:
+            dense = dense.copy()  # results must not share memory that the arena will reuse
+        buffers.append(Buffer.borrow(dense, dense.ctypes.data, dense.nbytes))
+    return buffers
 
 
 def _array(address: int, view: View, type: TensorType) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from flambeau.engine.executor import Done, Pending, NodeFailure
-from flambeau.errors import FlambeauError
 from flambeau.graph.graph import Graph
+from flambeau.graph.interpreter import interpret
 from flambeau.runtime.buffers import Buffer
 
 
@@ -28,29 +28,6 @@ def to_buffer(array: np.ndarray) -> Buffer:
     return buffer
 
 
-def interpret(graph: Graph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Run ``graph`` on arrays; a value is dropped after its last use."""
-    env: dict[int, np.ndarray] = dict(zip(graph.inputs, arrays, strict=True))
-    last: dict[int, int] = {}
-    for i, node in enumerate(graph.nodes):
-        for v in node.inputs:
-            last[v] = i
-    keep = set(graph.outputs)
-    for i, node in enumerate(graph.nodes):
-        try:
-            made = node.primitive.reference(*[env[v] for v in node.inputs], **node.attrs)
-        except FlambeauError as error:
-            raise NodeFailure(error, node.where) from error
-        if node.primitive.outputs == 1 and not isinstance(made, tuple):
-            made = (made,)
-        for v, array in zip(node.outputs, made, strict=True):
-            env[v] = array
-        for v in set(node.inputs):
-            if last[v] == i and v not in keep:
-                del env[v]
-    return [env[v] for v in graph.outputs]
-
-
 class _Interpreted:
     __slots__ = ("graph",)
 
@@ -63,7 +40,7 @@ class _Interpreted:
             to_array(x, t.dtype.numpy, t.shape)  # type: ignore[arg-type]
             for x, t in zip(inputs, graph.input_types, strict=True)
         ]
-        return Done([to_buffer(np.asarray(a)) for a in interpret(graph, arrays)])
+        return Done([to_buffer(np.asarray(a)) for a in interpret(graph, arrays, NodeFailure)])
 
 
 class ReferenceExecutor:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from flambeau.dtypes import float64
+from flambeau.engine.convert import from_array
 from flambeau.engine.evaluate import evaluate
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import THREAD, Tape, Value
@@ -18,12 +21,7 @@ from flambeau.errors import OperandError
 from flambeau.graph.builder import Var
 from flambeau.graph.types import TensorType
 from flambeau.primitives.elementwise import add
-from flambeau.primitives.views import full
 from flambeau.tensor import Tensor
-
-
-def _zeros(shape: Any, dtype: Any) -> Var:
-    return full(shape, 0, dtype)
 
 
 def step_all(*operands: Any) -> tuple[Var, ...]:
@@ -153,8 +151,5 @@ class Optimizer:
 
 
 def _filled(type: TensorType) -> Value:
-    """Zeros with memory of their own."""
-    value: Value = THREAD.tape.record(_zeros, (type.shape, type.dtype), ())
-    return value
-
-
+    """Zeros that are there already, so that the first step is recorded like all others."""
+    return from_array(np.zeros(type.shape, type.dtype.numpy))  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def _common(name: str, indices: Sequence[Var]) -> list[Var]:
 
 
 def _place(axes: Sequence[int]) -> int:
-    """Where the axes of the index tensors go: at the first of ``axes`` if they are neighbours, else in front."""
+    """Where the axes of the index tensors go: at the first of neighbouring ``axes``, else in front."""
     neighbours = list(axes) == list(range(axes[0], axes[0] + len(axes)))
     return axes[0] if neighbours else 0
 
@@ -137,7 +137,8 @@ def _full_mask(name: str, x: Var, mask: Var) -> Var:
         raise DTypeError(f"{name}: a mask must be bool, not {mask.dtype}")
     if mask.shape != x.shape[: mask.ndim]:
         raise ShapeError(
-            f"{name}: a mask of shape {shape_text(mask.shape)} does not fit a tensor of shape {shape_text(x.shape)}"
+            f"{name}: a mask of shape {shape_text(mask.shape)} does not fit "
+            f"a tensor of shape {shape_text(x.shape)}"
         )
     return broadcast(mask, x.shape, range(mask.ndim))
 

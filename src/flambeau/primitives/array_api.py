@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flambeau.dtypes import DType, bool_, int64, uint64
+from flambeau.dtypes import DType, bool_, default_float, int64, real_of, uint64
 from flambeau.errors import OperandError, OutOfBoundsError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.graph.dims import Dim
@@ -347,3 +347,21 @@ def same(x: Var) -> Var:
     return x
 
 
+
+
+# --- normalizing -----------------------------------------------------------------------------
+
+
+def softmax(x: Var, axis: int) -> Var:
+    """Exponentials that sum to 1."""
+    return composites.softmax(x, normalize_axis(axis, x.ndim, "softmax"))
+
+
+def log_softmax(x: Var, axis: int) -> Var:
+    """The logarithm of ``softmax``."""
+    return composites.log_softmax(x, normalize_axis(axis, x.ndim, "log_softmax"))
+
+
+def deviation_dtype(dtype: DType) -> DType:
+    """The dtype variances of ``dtype`` are computed in."""
+    return composites.sum_precision(real_of(dtype)) if dtype.inexact else default_float

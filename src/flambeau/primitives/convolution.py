@@ -65,7 +65,8 @@ def _infer(
         )
     if x.shape[1] != w.shape[1] * groups:
         raise ShapeError(
-            f"conv: {shapes} do not fit: {x.shape[1]} channels, but {groups} groups of {w.shape[1]} are needed"
+            f"conv: {shapes} do not fit: {x.shape[1]} channels, "
+            f"but {groups} groups of {w.shape[1]} are needed"
         )
     if w.shape[0] % groups != 0:
         raise ShapeError(f"conv: {w.shape[0]} output channels do not divide into {groups} groups")

@@ -315,11 +315,11 @@ def det(x: Var) -> Var:
 
 
 def _ref_cofactor(x: np.ndarray) -> Any:
-    """By singular values: with ``x = U S V``, the cofactors are ``det(U) det(V) U (prod of others of S) V``."""
+    """From ``x = U S V``: ``det(U) det(V) U P V``, where P has the products of the other singular values."""
     u, s, v = np.linalg.svd(x, full_matrices=False)
+    u, v, sign = u.conj(), v.conj(), np.linalg.det(u) * np.linalg.det(v)
     n = s.shape[-1]
     others = np.stack([np.prod(np.delete(s, i, -1), axis=-1) for i in range(n)], -1) if n else s
-    sign = np.linalg.det(u) * np.linalg.det(v)
     return (sign[..., None, None] * ((u * others[..., None, :]) @ v)).astype(x.dtype)
 
 

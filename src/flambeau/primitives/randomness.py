@@ -73,7 +73,8 @@ def _reference(key: np.ndarray, counter: np.ndarray, *, shape: tuple[int, ...], 
     joined = np.stack([np.broadcast_to(w, (rows, blocks.size)) for w in words], -1)
     if dtype is uint64:
         joined = joined[..., 0::2] | (joined[..., 1::2] << _HALF)
-    return joined.reshape(rows, blocks.size * per_block)[:, :count].reshape(*lead, *shape).astype(dtype.numpy)
+    words_in_order = joined.reshape(rows, blocks.size * per_block)[:, :count]
+    return words_in_order.reshape((*lead, *shape)).astype(dtype.numpy)
 
 
 def _batch(inputs: Sequence[Var], batched: Sequence[bool], *, shape: Shape, dtype: DType) -> Var:

@@ -8,11 +8,8 @@ their packed copies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flambeau.compiler.ir import Function, Value
-from flambeau.compiler.kernel import Kernel
-from flambeau.compiler.lowering import Arguments
+from flambeau.compiler.kernel import Kernel, Stride
 
 BLOCKING = (
     "rows",  # of a block: what one unit of work computes
@@ -44,39 +41,60 @@ B_BY_BLOCK = 1  # each unit packs the columns that it needs
 B_AHEAD = 2  # all of B has been packed by the packing entry
 
 
-@dataclass(slots=True)
 class Inputs:
-    """The arguments as values in generated code; strides are None along axes of class ZERO."""
+    """The arguments in generated code, each loaded where it is used.
 
-    pointers: list[Value]
-    workspace: Value
-    batch: list[Value]
-    m: Value
-    n: Value
-    k: Value
-    strides: list[list[Value | None]]
-    blocking: dict[str, Value]
-    a_batch: list[Value]
-    a_strides: list[Value]
-    b_batch: list[Value]
-    b_strides: list[Value]
+    There are several times as many as registers: loading them once would only spill them again.
+    """
 
+    def __init__(self, f: Function, kernel: Kernel) -> None:
+        self._f = f
+        self._args = f.params[0]
+        self._operands = kernel.operands
+        batches = range(len(kernel.axes) - 3)
+        self._batches = len(batches)
+        names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["workspace"]
+        names += [f"batch {i}" for i in batches] + ["m", "n", "k"]
+        names += [
+            f"stride {i} {axis}"
+            for i, operand in enumerate(kernel.operands)
+            for axis, kind in enumerate(operand.strides)
+            if kind is Stride.ANY
+        ]
+        names += BLOCKING
+        for which in ("a", "b"):
+            names += [f"{which}_batch {i}" for i in batches] + [f"{which}_strides {i}" for i in batches]
+        self._index = {name: i for i, name in enumerate(names)}
 
-def read_inputs(f: Function, kernel: Kernel) -> Inputs:
-    """Loads all arguments at the start of an entry."""
-    arguments = Arguments(f, f.params[0])
-    batches = len(kernel.axes) - 3
-    return Inputs(
-        pointers=arguments.pointers(len(kernel.operands)),
-        workspace=arguments.take("ptr"),
-        batch=arguments.integers(batches),
-        m=arguments.take("i64"),
-        n=arguments.take("i64"),
-        k=arguments.take("i64"),
-        strides=arguments.strides(kernel.operands),
-        blocking={name: arguments.take("i64") for name in BLOCKING},
-        a_batch=arguments.integers(batches),
-        a_strides=arguments.integers(batches),
-        b_batch=arguments.integers(batches),
-        b_strides=arguments.integers(batches),
-    )
+    def number(self, name: str) -> Value:
+        """A size or one of ``BLOCKING``."""
+        return self._load("i64", name)
+
+    def numbers(self, name: str) -> list[Value]:
+        """One of ``batch``, ``a_batch``, ``a_strides``, ``b_batch`` and ``b_strides``."""
+        return [self._load("i64", f"{name} {i}") for i in range(self._batches)]
+
+    def pointer(self, operand: int) -> Value:
+        """The address of an operand."""
+        return self._load("ptr", f"pointer {operand}")
+
+    def workspace(self, offset: Value | None = None) -> Value:
+        """The address ``offset`` bytes into the workspace."""
+        start = self._load("ptr", "workspace")
+        return start if offset is None else self._f.element(start, "i8", offset)
+
+    def stride(self, operand: int, axis: int) -> Value | None:
+        """The elements between neighbours along an axis; None along an axis of class ZERO."""
+        kinds = self._operands[operand].strides
+        axis %= len(kinds)
+        if kinds[axis] is Stride.ZERO:
+            return None
+        return self._f.i64(1) if kinds[axis] is Stride.ONE else self._load("i64", f"stride {operand} {axis}")
+
+    def batch_strides(self, operand: int) -> list[Value | None]:
+        """The strides along the batch axes."""
+        return [self.stride(operand, axis) for axis in range(self._batches)]
+
+    def _load(self, type_: str, name: str) -> Value:
+        f = self._f
+        return f.load(type_, f.element(self._args, "i64", f.i64(self._index[name])))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE
 from flambeau.compiler.contraction.finish import direct_output
 from flambeau.compiler.contraction.shape import CHUNK
 from flambeau.compiler.kernel import Call, Kernel, Operand, Pointer, Stride
-from flambeau.compiler.lowering import stride_args
+from flambeau.compiler.lowering import per_kernel, stride_args
 
 # Blocks are multiples of every target's micro-kernel: then only an axis's last one is ragged.
 _ROW_UNIT = 24
@@ -54,8 +54,32 @@ _NS_PER_PACKED_BYTE = 0.12
 _NS_PER_UNIT = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Facts(NamedTuple):
+    """What block sizes depend on besides sizes."""
+
+    item: int  # bytes of an element
+    b_rows: bool  # neighbouring columns of B are neighbours in memory
+    a_packs: bool
+    direct: bool  # unfinished chains can wait in the output
+    a_moves: tuple[bool, ...]  # per batch axis
+    b_moves: tuple[bool, ...]
+
+
+@per_kernel
+def facts_of(kernel: Kernel) -> Facts:
+    """The facts about a kernel."""
+    a, b = kernel.operands[:2]
+    return Facts(
+        item=a.dtype.itemsize,
+        b_rows=b.strides[-2] is Stride.ONE,
+        a_packs=packs_a(a),
+        direct=direct_output(kernel) is not None,
+        a_moves=tuple(kind is not Stride.ZERO for kind in a.strides[:-3]),
+        b_moves=tuple(kind is not Stride.ZERO for kind in b.strides[:-3]),
+    )
+
+
+class Plan(NamedTuple):
     """How products of one size are cut up: sizes in elements."""
 
     rows: int
@@ -66,19 +90,18 @@ class Plan:
     units_per_tile: int
 
 
-def make_plan(kernel: Kernel, batches: int, m: int, n: int, k: int, a_step: int, b_step: int) -> Plan:
+def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b_step: int) -> Plan:
     """Chooses how to run ``batches`` products; ``a_step`` and ``b_step`` are strides along K."""
-    a, b = kernel.operands[0], kernel.operands[1]
-    item = a.dtype.itemsize
+    item = facts.item
     unit = _COLUMN_BYTES // item
     depth = max(1, k if k <= _LONGEST else _DEPTH)
-    in_place = b.strides[-2] is Stride.ONE and (
+    in_place = facts.b_rows and (
         m <= _IN_PLACE_ROWS
         or k * n * item <= _IN_PLACE_BYTES
         or (m <= _SPREAD_ROWS and k * n * item <= _SPREAD_BYTES and b_step * item % _CROWDING != 0)
     )
     b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if m <= _ROWS_BY_BLOCK else B_AHEAD
-    a_packed = packs_a(a) and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES
+    a_packed = facts.a_packs and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES
     columns = min(_round_up(n, unit), _BLOCK_COLUMN_BYTES // item)
     rows = m if m <= (_BLOCK_ROWS + _ROW_UNIT if b_mode != B_BY_BLOCK else _ROWS_BY_BLOCK) else _BLOCK_ROWS
     ns = _NS_PER_STEP * item * k
@@ -109,8 +132,7 @@ def _round_up(number: int, unit: int) -> int:
     return -(-number // unit) * unit
 
 
-@dataclass(frozen=True, slots=True)
-class Scratch:
+class Scratch(NamedTuple):
     """Where things lie in the workspace: bytes, but for ``a_step`` and ``keep_column``."""
 
     packed_a: int  # from the start; packed B is at the start
@@ -125,10 +147,10 @@ class Scratch:
 
 
 def make_scratch(
-    kernel: Kernel, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int
+    facts: Facts, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int
 ) -> Scratch:
     """Lays out the workspace; ``copies`` are the numbers of different matrices among A and among B."""
-    item = kernel.operands[0].dtype.itemsize
+    item = facts.item
     row_blocks, column_blocks = -(-m // p.rows), -(-n // p.columns)
     tiles = -(-batches * row_blocks * column_blocks // p.units_per_tile)
     b_size = copies[1] * _round_up(n, _COLUMN_BYTES // item) * k * item if p.b_mode == B_AHEAD else 0
@@ -136,7 +158,7 @@ def make_scratch(
     a_size = copies[0] * row_blocks * k * a_step * item if p.a_packed else 0
     unfinished = p.depth < k
     # Where chains wait in the output itself, only those of a ragged last panel are kept here.
-    whole = unfinished and (k > CHUNK or direct_output(kernel) is None)
+    whole = unfinished and (k > CHUNK or not facts.direct)
     kept = _MICRO_BYTES + (p.rows * (p.columns * item if whole else _COLUMN_BYTES) if unfinished else 0)
     chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES
     sums = _round_up(chains + kept, _LINE)
@@ -153,13 +175,15 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
     *batch, m, n, k = sizes
     if not math.prod(sizes[:-1]):
         return 0
+    facts = facts_of(kernel)
     needed = 0
     while True:
-        copies = [math.prod(_different(operand, batch)) for operand in kernel.operands[:2]]
+        batches = math.prod(batch)
+        copies = math.prod(_different(facts.a_moves, batch)), math.prod(_different(facts.b_moves, batch))
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
-            p = make_plan(kernel, math.prod(batch), m, n, k, step, step)
-            needed = max(needed, make_scratch(kernel, p, copies, math.prod(batch), m, n, k).total)
-        if not batch or kernel.operands[1].strides[len(batch) - 1] is not Stride.ZERO:
+            p = make_plan(facts, batches, m, n, k, step, step)
+            needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k).total)
+        if not batch or facts.b_moves[len(batch) - 1]:
             return needed
         m *= batch.pop()
 
@@ -181,18 +205,19 @@ def calls(
     *batch, m, n, k = sizes
     if not math.prod(sizes[:-1]):
         return []
-    a, b = kernel.operands[0], kernel.operands[1]
-    item = a.dtype.itemsize
+    facts = facts_of(kernel)
+    item = facts.item
     axes = len(batch)
-    batch, m = _merge(kernel, batch, m, strides)
+    if batch:
+        m = _merge(facts, batch, m, strides)
     batches = math.prod(batch)
-    p = make_plan(kernel, batches, m, n, k, strides[0][-1], strides[1][-1])
-    a_batch, b_batch = _different(a, batch), _different(b, batch)
+    p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1])
+    a_batch, b_batch = _different(facts.a_moves, batch), _different(facts.b_moves, batch)
     copies = math.prod(a_batch), math.prod(b_batch)
-    s = make_scratch(kernel, p, copies, batches, m, n, k)
-    batch += [1] * (axes - len(batch))
-    a_batch += [1] * (axes - len(a_batch))
-    b_batch += [1] * (axes - len(b_batch))
+    s = make_scratch(facts, p, copies, batches, m, n, k)
+    if merged := axes - len(batch):
+        ones = [1] * merged
+        batch, a_batch, b_batch = batch + ones, a_batch + ones, b_batch + ones
     row_blocks, column_blocks = -(-m // p.rows), -(-n // p.columns)
     units = batches * row_blocks * column_blocks
     padded = _round_up(n, _COLUMN_BYTES // item)
@@ -200,8 +225,8 @@ def calls(
     depth_tiles = -(-k // _PACK_DEPTH)
     b_tiles = copies[1] * depth_tiles * -(-padded // pack_columns) if p.b_mode == B_AHEAD else 0
     a_tiles = copies[0] * depth_tiles * row_blocks if p.a_packed else 0
-    args = (
-        *pointers, workspace, *batch, m, n, k, *stride_args(kernel.operands, strides),
+    args: tuple[Pointer | int, ...] = (
+        *pointers, workspace, *batch, m, n, k, *stride_args(kernel, strides),
         p.rows, p.columns, p.depth, row_blocks, column_blocks, units, p.units_per_tile,
         int(p.a_packed), s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
         s.tiles, s.tile, s.chains, s.sums,
@@ -218,24 +243,22 @@ def calls(
     return made
 
 
-def _different(operand: Operand, batch: Sequence[int]) -> list[int]:
-    """The sizes of the batch axes as far as the operand changes along them."""
-    return [1 if kind is Stride.ZERO else size for kind, size in zip(operand.strides, batch, strict=False)]
+def _different(moves: Sequence[bool], batch: Sequence[int]) -> list[int]:
+    """The sizes of the batch axes as far as an operand changes along them."""
+    return [size if moving else 1 for moving, size in zip(moves, batch, strict=False)]
 
 
-def _merge(
-    kernel: Kernel, batch: list[int], m: int, strides: Sequence[Sequence[int]]
-) -> tuple[list[int], int]:
-    """Batch axes along which only rows go on are made part of M: one tall product, not many short ones."""
+def _merge(facts: Facts, batch: list[int], m: int, strides: Sequence[Sequence[int]]) -> int:
+    """Makes batch axes along which only rows go on part of M: one tall product, not many short ones."""
+    others = [steps for i, steps in enumerate(strides) if i != 1]
     while batch:
         axis = len(batch) - 1
-        if kernel.operands[1].strides[axis] is not Stride.ZERO:
+        if facts.b_moves[axis]:
             break
-        others = [steps for i, steps in enumerate(strides) if i != 1]
         if batch[axis] != 1 and any(steps[axis] != m * steps[-3] for steps in others):
             break
         m *= batch.pop()
-    return batch, m
+    return m
 
 
 def _packed_strides(sizes: Sequence[int], matrix: int) -> list[int]:

@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flambeau.compiler.contraction.arguments import Inputs
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Value, vector
 from flambeau.compiler.kernel import Instr, Kernel, Stride
-from flambeau.compiler.lowering import emit_body, load_scalar, load_vector, store_scalar, store_vector
+from flambeau.compiler.lowering import (
+    emit_body,
+    load_scalar,
+    load_vector,
+    per_kernel,
+    store_scalar,
+    store_vector,
+)
 from flambeau.compiler.scalar_ops import memory_element
 from flambeau.compiler.target import Target
 
@@ -23,6 +31,7 @@ def contract_index(kernel: Kernel) -> int:
     return next(i for i, instr in enumerate(kernel.body) if instr.op == "contract")
 
 
+@per_kernel
 def direct_output(kernel: Kernel) -> int | None:
     """The operand that takes the bare product and can hold unfinished chains; None where none can."""
     at = contract_index(kernel)
@@ -54,7 +63,7 @@ def write_finish(
     target: Target,
     shape: Shape,
     block: Block,
-    strides: Sequence[Sequence[Value | None]],
+    inputs: Inputs,
     first: Value,
     last: Value,
 ) -> None:
@@ -65,7 +74,7 @@ def write_finish(
     lanes = shape.lanes
     with f.loop(f.i64(0), block.rows, 1) as row, f.loop(f.i64(0), block.columns, lanes) as column:
         left = f.sub(block.columns, column.index)
-        point = _Point(f, kernel, shape, block, strides, row.index, column.index, first, last)
+        point = _Point(f, kernel, shape, block, inputs, row.index, column.index, first, last)
         if target.has_masks:
             point.write(f.first_lanes(left, lanes))
         else:
@@ -88,7 +97,7 @@ class _Point:
     kernel: Kernel
     shape: Shape
     block: Block
-    strides: Sequence[Sequence[Value | None]]
+    inputs: Inputs
     row: Value
     column: Value
     first: Value
@@ -119,7 +128,7 @@ class _Point:
 
         def place(i: int) -> tuple[Value, Value | None, bool]:
             operand = kernel.operands[i]
-            row_step, step = self.strides[i][-3], self.strides[i][-2]
+            row_step, step = self.inputs.stride(i, -3), self.inputs.stride(i, -2)
             start = self.block.starts[i]
             element = memory_element(operand.dtype)
             if row_step is not None:
@@ -147,5 +156,3 @@ class _Point:
         values = {i: value for i, instr in enumerate(body) if instr.op == "load" and instr.operand < 2}
         values[contract_index(kernel)] = value
         emit_body(f, body, self.shape.lanes, values, load, store)
-
-

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flambeau.compiler.contraction.arguments import B_AHEAD, B_IN_PLACE, read_inputs
+from collections.abc import Sequence
+
+from flambeau.compiler.contraction.arguments import B_AHEAD, B_IN_PLACE, Inputs
 from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
 from flambeau.compiler.contraction.micro import micro_name, write_micro
@@ -70,6 +72,10 @@ def _offset(f: Function, *parts: tuple[Value, Value | None]) -> Value:
     return total
 
 
+def _pairs(indices: Sequence[Value], steps: Sequence[Value | None]) -> list[tuple[Value, Value | None]]:
+    return list(zip(indices, steps, strict=True))
+
+
 def _at(f: Function, base: Value, element: str, *parts: tuple[Value, Value | None]) -> Value:
     """The address index times stride elements from ``base``."""
     return f.element(base, element, _offset(f, *parts))
@@ -91,12 +97,11 @@ class _Packing:
     def __init__(self, module: Module, entry: str, kernel: Kernel, shape: Shape) -> None:
         self.entry, self.kernel, self.shape = entry, kernel, shape
         self.f = module.function(f"{entry}_pack", [("ptr", "args"), ("i64", "tile")])
-        self.inputs = read_inputs(self.f, kernel)
+        self.inputs = Inputs(self.f, kernel)
 
     def write(self) -> None:
-        f, inputs = self.f, self.inputs
-        size = inputs.blocking
-        tile, b_tiles = f.params[1], size["b_tiles"]
+        f = self.f
+        tile, b_tiles = f.params[1], self.inputs.number("b_tiles")
         pack_b, pack_a, end = f.new_block("pack_b"), f.new_block("pack_a"), f.new_block("packed")
         f.branch_if(f.icmp("slt", tile, b_tiles), pack_b, pack_a)
         f.place(pack_b)
@@ -111,21 +116,21 @@ class _Packing:
 
     def _pack_b(self, tile: Value) -> None:
         f, element, inputs = self.f, self.shape.element, self.inputs
-        size = inputs.blocking
         width = f.i64(self.shape.width)
-        *batch, depth, block = _split(
-            f, tile, [*inputs.b_batch, size["pack_depth_tiles"], size["pack_column_tiles"]]
-        )
+        parts = inputs.number("pack_depth_tiles"), inputs.number("pack_column_tiles")
+        *batch, depth, block = _split(f, tile, [*inputs.numbers("b_batch"), *parts])
         k0, steps = self._steps(depth)
-        n0 = f.mul(block, size["pack_columns"])
-        stop = f.min(f.add(n0, size["pack_columns"]), inputs.n)
-        *batch_steps, _, column, step = inputs.strides[1]
-        source = _at(f, inputs.pointers[1], element, *zip(batch, batch_steps, strict=True), (k0, step))
-        target = _at(f, inputs.workspace, element, *zip(batch, inputs.b_strides, strict=True), (k0, width))
+        pack_columns = inputs.number("pack_columns")
+        n0 = f.mul(block, pack_columns)
+        stop = f.min(f.add(n0, pack_columns), inputs.number("n"))
+        column, step = inputs.stride(1, -2), inputs.stride(1, -1)
+        source = _at(f, inputs.pointer(1), element, *_pairs(batch, inputs.batch_strides(1)), (k0, step))
+        packed = inputs.workspace()
+        target = _at(f, packed, element, *_pairs(batch, inputs.numbers("b_strides")), (k0, width))
         zero = f.i64(0)
         with f.loop(n0, stop, self.shape.width) as panel:
             read = _at(f, source, element, (panel.index, column))
-            write = _at(f, target, element, (panel.index, inputs.k))
+            write = _at(f, target, element, (panel.index, inputs.number("k")))
             columns = f.min(f.sub(stop, panel.index), width)
             f.line(
                 f"call void @{self.entry}_pack_b({read}, {step or zero}, {column or zero}, {write}, {steps}, "
@@ -134,32 +139,27 @@ class _Packing:
 
     def _pack_a(self, tile: Value) -> None:
         f, element, inputs = self.f, self.shape.element, self.inputs
-        size = inputs.blocking
-        *batch, block, depth = _split(
-            f, tile, [*inputs.a_batch, size["row_blocks"], size["pack_depth_tiles"]]
-        )
+        parts = inputs.number("row_blocks"), inputs.number("pack_depth_tiles")
+        *batch, block, depth = _split(f, tile, [*inputs.numbers("a_batch"), *parts])
         k0, steps = self._steps(depth)
-        m0 = f.mul(block, size["rows"])
-        *batch_steps, row, _, step = inputs.strides[0]
-        read = _at(
-            f, inputs.pointers[0], element, *zip(batch, batch_steps, strict=True), (m0, row), (k0, step)
-        )
-        packed = f.element(inputs.workspace, "i8", size["packed_a"])
-        line = f.add(f.mul(block, inputs.k), k0)
-        write = _at(
-            f, packed, element, *zip(batch, inputs.a_strides, strict=True), (line, size["a_step"])
-        )
-        rows = f.min(size["rows"], f.sub(inputs.m, m0))
+        block_rows, a_step = inputs.number("rows"), inputs.number("a_step")
+        m0 = f.mul(block, block_rows)
+        row, step = inputs.stride(0, -3), inputs.stride(0, -1)
+        places = _pairs(batch, inputs.batch_strides(0))
+        read = _at(f, inputs.pointer(0), element, *places, (m0, row), (k0, step))
+        packed = inputs.workspace(inputs.number("packed_a"))
+        line = f.add(f.mul(block, inputs.number("k")), k0)
+        write = _at(f, packed, element, *_pairs(batch, inputs.numbers("a_strides")), (line, a_step))
+        rows = f.min(block_rows, f.sub(inputs.number("m"), m0))
         f.line(
-            f"call void @{self.entry}_copy_a({read}, {step or f.i64(0)}, {write}, {size['a_step']}, {steps}, "
-            f"{rows})"
+            f"call void @{self.entry}_copy_a({read}, {step or f.i64(0)}, {write}, {a_step}, {steps}, {rows})"
         )
 
     def _steps(self, depth: Value) -> tuple[Value, Value]:
         """The first step of K of a tile, and their number."""
-        f, size = self.f, self.inputs.blocking
-        k0 = f.mul(depth, size["pack_depth"])
-        return k0, f.min(size["pack_depth"], f.sub(self.inputs.k, k0))
+        f, most = self.f, self.inputs.number("pack_depth")
+        k0 = f.mul(depth, most)
+        return k0, f.min(most, f.sub(self.inputs.number("k"), k0))
 
 
 class _Product:
@@ -170,71 +170,60 @@ class _Product:
         self.element = shape.element
         self.direct = direct_output(kernel)
         self.b_in_place = kernel.operands[1].strides[-2] is Stride.ONE
+        self.packs_a = packs_a(kernel.operands[0])
         self.f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
+        self.inputs = Inputs(self.f, kernel)
 
     def write(self) -> None:
-        f = self.f
-        self.inputs = read_inputs(f, self.kernel)
-        size = self.inputs.blocking
-        self.size = size
-        scratch = f.add(size["scratch"], f.mul(f.params[1], size["scratch_size"]))
-        self.packed_b = f.element(self.inputs.workspace, "i8", scratch)
-        self.chains = f.element(self.packed_b, "i8", size["scratch_chains"])
-        self.sums = f.element(self.packed_b, "i8", size["scratch_sums"])
-        first = f.mul(f.params[1], size["units_per_tile"])
-        stop = f.min(f.add(first, size["units_per_tile"]), size["units"])
+        f, inputs = self.f, self.inputs
+        own = f.mul(f.params[1], inputs.number("scratch_size"))
+        self.scratch = inputs.workspace(f.add(inputs.number("scratch"), own))
+        per_tile = inputs.number("units_per_tile")
+        first = f.mul(f.params[1], per_tile)
+        stop = f.min(f.add(first, per_tile), inputs.number("units"))
         with f.loop(first, stop, 1) as unit:
             self._unit(unit.index)
         f.ret()
 
     def _unit(self, unit: Value) -> None:
         """One block of the output: finds its operands and runs through K."""
-        f, size, inputs = self.f, self.size, self.inputs
-        *batch, column_block, row_block = _split(
-            f, unit, [*inputs.batch, size["column_blocks"], size["row_blocks"]]
-        )
-        self.m0 = f.mul(row_block, size["rows"])
-        self.n0 = f.mul(column_block, size["columns"])
-        self.rows = f.min(size["rows"], f.sub(inputs.m, self.m0))
-        self.columns = f.min(size["columns"], f.sub(inputs.n, self.n0))
-        self.starts = [
-            f.element(
-                pointer,
-                memory_element(operand.dtype),
-                _offset(f, *zip(batch, steps[:-3], strict=True), (self.m0, steps[-3]), (self.n0, steps[-2])),
-            )
-            for pointer, operand, steps in zip(
-                inputs.pointers, self.kernel.operands, inputs.strides, strict=True
-            )
-        ]
-        self.ahead = _at(
-            f, inputs.workspace, self.element, *zip(batch, inputs.b_strides, strict=True), (self.n0, inputs.k)
-        )
-        if packs_a(self.kernel.operands[0]):
-            packed = f.element(inputs.workspace, "i8", size["packed_a"])
-            self.packed_a = _at(
-                f, packed, self.element, *zip(batch, inputs.a_strides, strict=True),
-                (f.mul(row_block, inputs.k), size["a_step"]),
-            )  # fmt: skip
+        f, inputs = self.f, self.inputs
+        parts = inputs.number("column_blocks"), inputs.number("row_blocks")
+        *batch, column_block, row_block = _split(f, unit, [*inputs.numbers("batch"), *parts])
+        block_rows, block_columns = inputs.number("rows"), inputs.number("columns")
+        m0, n0 = f.mul(row_block, block_rows), f.mul(column_block, block_columns)
+        self.rows = f.min(block_rows, f.sub(inputs.number("m"), m0))
+        self.columns = f.min(block_columns, f.sub(inputs.number("n"), n0))
+        self.starts = []
+        for i, operand in enumerate(self.kernel.operands):
+            places = (*_pairs(batch, inputs.batch_strides(i)), (m0, inputs.stride(i, -3)))
+            places += ((n0, inputs.stride(i, -2)),)
+            self.starts.append(_at(f, inputs.pointer(i), memory_element(operand.dtype), *places))
+        copies = _pairs(batch, inputs.numbers("b_strides"))
+        self.b_ahead = _at(f, inputs.workspace(), self.element, *copies, (n0, inputs.number("k")))
+        if self.packs_a:
+            copies = _pairs(batch, inputs.numbers("a_strides"))
+            packed = inputs.workspace(inputs.number("packed_a"))
+            line = f.mul(row_block, inputs.number("k"))
+            self.a_ahead = _at(f, packed, self.element, *copies, (line, inputs.number("a_step")))
 
         # K of zero still has one round, which gives the empty sum.
-        rounds = f.intrinsic("smax", "i64", inputs.k, f.i64(1))
-        with f.loop(f.i64(0), rounds, size["depth"]) as block:
+        rounds = f.intrinsic("smax", "i64", inputs.number("k"), f.i64(1))
+        with f.loop(f.i64(0), rounds, inputs.number("depth")) as block:
             self._depth(block.index)
 
     def _depth(self, k0: Value) -> None:
         """The steps of K from ``k0`` on up to the next reload, for all rows and columns of the block."""
-        f, size, inputs = self.f, self.size, self.inputs
-        self.steps = f.min(size["depth"], f.sub(inputs.k, k0))
-        end = f.add(k0, self.steps)
+        f, k = self.f, self.inputs.number("k")
         self.k0 = k0
+        self.steps = f.min(self.inputs.number("depth"), f.sub(k, k0))
+        end = f.add(k0, self.steps)
         self.go_on = f.icmp("ne", f.binary("and", k0, f.i64(CHUNK - 1)), f.i64(0))
         self.first_chunk = f.icmp("sle", end, f.i64(CHUNK))
-        self.last = f.icmp("eq", end, inputs.k)
+        self.last = f.icmp("eq", end, k)
         chunk_ends = f.icmp("eq", f.binary("and", end, f.i64(CHUNK - 1)), f.i64(0))
         self.chain_ends = f.binary("or", self.last, chunk_ends)
         self._place_a()
-        width = f.i64(self.shape.width)
         head, body, done = f.new_block("columns"), f.new_block("column"), f.new_block("columns_done")
         before = f.current
         f.branch(head)
@@ -243,14 +232,14 @@ class _Product:
         at.add(f.i64(0), before)
         f.branch_if(f.icmp("slt", at.value, self.columns), body, done)
         f.place(body)
-        taken = f.min(width, f.sub(self.columns, at.value))
+        left = f.sub(self.columns, at.value)
+        taken = f.min(f.i64(self.shape.width), left)
         self.wide = f.const("i1", False)
         if self.b_in_place:
             wide = f.i64(self.shape.wide_width)
-            room = f.icmp("sge", f.sub(self.columns, at.value), wide)
             single = f.icmp("eq", self.rows, f.i64(1))
-            in_place = f.icmp("eq", size["b_mode"], f.i64(B_IN_PLACE))
-            self.wide = f.binary("and", room, f.binary("and", single, in_place))
+            in_place = f.icmp("eq", self.inputs.number("b_mode"), f.i64(B_IN_PLACE))
+            self.wide = f.binary("and", f.icmp("sge", left, wide), f.binary("and", single, in_place))
             taken = f.select(self.wide, wide, taken)
         self._column(at.value, taken)
         at.add(f.add(at.value, taken), f.current)
@@ -259,24 +248,23 @@ class _Product:
 
     def _place_a(self) -> None:
         """Finds the block's rows of A for these steps: where they lie, or where they were packed."""
-        f, size = self.f, self.size
-        *_, row, _, step = self.inputs.strides[0]
+        f, inputs = self.f, self.inputs
         zero = f.i64(0)
-        start = _at(f, self.starts[0], self.element, (self.k0, step))
-        where = [start, row or zero, step or zero]
-        if packs_a(self.kernel.operands[0]):
-            ahead = f.icmp("ne", size["a_packed"], zero)
-            start = _at(f, self.packed_a, self.element, (self.k0, size["a_step"]))
-            packed = [start, f.i64(1), size["a_step"]]
+        row, step = inputs.stride(0, -3), inputs.stride(0, -1)
+        where = [_at(f, self.starts[0], self.element, (self.k0, step)), row or zero, step or zero]
+        if self.packs_a:
+            ahead = f.icmp("ne", inputs.number("a_packed"), zero)
+            a_step = inputs.number("a_step")
+            packed = [_at(f, self.a_ahead, self.element, (self.k0, a_step)), f.i64(1), a_step]
             where = [f.select(ahead, new, old) for new, old in zip(packed, where, strict=True)]
         self.a, self.a_row, self.a_step = where
 
     def _column(self, j: Value, taken: Value) -> None:
         """One micro-kernel's columns, from ``j`` on, for all rows of the block."""
-        f = self.f
-        whole = f.icmp("sge", taken, f.i64(self.shape.width))
+        f, inputs = self.f, self.inputs
+        width = f.i64(self.shape.width)
+        whole = f.icmp("sge", taken, width)
         b, b_step = self._place_b(j, taken, whole)
-        to_output = f.binary("and", whole, f.icmp("sle", self.inputs.k, f.i64(CHUNK)))
         head, body, done = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
         before = f.current
         f.branch(head)
@@ -286,46 +274,44 @@ class _Product:
         i = at.value
         f.branch_if(f.icmp("slt", i, self.rows), body, done)
         f.place(body)
-        line = f.mul(i, self.size["keep"])
-        kept = _offset(f, (j, self.size["keep_column"]), (line, f.i64(self.shape.width)))
-        chains = f.element(self.chains, self.element, kept)
-        c, c_row = chains, f.i64(self.shape.width)
+        line = f.mul(i, inputs.number("keep"))
+        kept = _offset(f, (j, inputs.number("keep_column")), (line, width))
+        chains = f.element(self._scratch("scratch_chains"), self.element, kept)
+        c, c_row, finished = chains, width, self.chain_ends
         if self.direct is not None:
-            out_row = self.inputs.strides[self.direct][-3] or f.i64(0)
-            out = f.element(
-                self.starts[self.direct], self.element, f.add(f.mul(i, out_row), j)
-            )
-            c = f.select(to_output, out, c)
-            c_row = f.select(to_output, out_row, c_row)
-        height = self._micro(i, b, b_step, c, c_row)
-        finished = self.chain_ends
-        if self.direct is not None:
+            to_output = f.binary("and", whole, f.icmp("sle", inputs.number("k"), f.i64(CHUNK)))
+            out_row = inputs.stride(self.direct, -3) or f.i64(0)
+            out = _at(f, self.starts[self.direct], self.element, (i, out_row), (j, f.i64(1)))
+            c, c_row = f.select(to_output, out, c), f.select(to_output, out_row, c_row)
             finished = f.binary("and", finished, f.binary("xor", to_output, f.const("i1", True)))
+        height = self._micro(i, b, b_step, c, c_row)
         with f.when(finished):
             self._finish(chains, kept, i, j, height, taken)
         at.add(f.add(i, height), f.current)
         f.branch(head)
         f.place(done)
 
+    def _scratch(self, name: str) -> Value:
+        return self.f.element(self.scratch, "i8", self.inputs.number(name))
+
     def _place_b(self, j: Value, taken: Value, whole: Value) -> tuple[Value, Value]:
         """Where the columns' elements of B are, and the elements between steps of K."""
-        f, element = self.f, self.element
-        *_, column, step = self.inputs.strides[1]
+        f, element, inputs = self.f, self.element, self.inputs
+        column, step = inputs.stride(1, -2), inputs.stride(1, -1)
         zero, width = f.i64(0), f.i64(self.shape.width)
-        mode = self.size["b_mode"]
-        start = f.element(self.starts[1], element, _offset(f, (self.k0, step), (j, column)))
+        mode = inputs.number("b_mode")
+        start = _at(f, self.starts[1], element, (self.k0, step), (j, column))
         in_place = f.const("i1", False)
         if self.b_in_place:
             in_place = f.binary("and", whole, f.icmp("eq", mode, f.i64(B_IN_PLACE)))
         ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
-        ready = f.element(self.ahead, element, _offset(f, (j, self.inputs.k), (self.k0, width)))
-        local = f.binary("xor", f.binary("or", in_place, ahead), f.const("i1", True))
-        with f.when(local):
+        ready = _at(f, self.b_ahead, element, (j, inputs.number("k")), (self.k0, width))
+        with f.when(f.binary("xor", f.binary("or", in_place, ahead), f.const("i1", True))):
             f.line(
-                f"call void @{self.entry}_pack_b({start}, {step or zero}, {column or zero}, "
-                f"{self.packed_b}, {self.steps}, {taken})"
+                f"call void @{self.entry}_pack_b({start}, {step or zero}, {column or zero}, {self.scratch}, "
+                f"{self.steps}, {taken})"
             )
-        b = f.select(in_place, start, f.select(ahead, ready, self.packed_b))
+        b = f.select(in_place, start, f.select(ahead, ready, self.scratch))
         return b, f.select(in_place, step or zero, width)
 
     def _micro(self, i: Value, b: Value, b_step: Value, c: Value, c_row: Value) -> Value:
@@ -364,18 +350,11 @@ class _Product:
         return done.value
 
     def _finish(self, chains: Value, kept: Value, i: Value, j: Value, height: Value, taken: Value) -> None:
-        f, strides = self.f, self.inputs.strides
-        starts = {
-            number: f.element(
-                self.starts[number],
-                memory_element(operand.dtype),
-                _offset(f, (i, strides[number][-3]), (j, strides[number][-2])),
-            )
-            for number, operand in enumerate(self.kernel.operands)
-            if number > 1
-        }
-        sums = f.element(self.sums, self.element, kept)
+        f, inputs = self.f, self.inputs
+        starts = {}
+        for number, operand in enumerate(self.kernel.operands[2:], 2):
+            places = (i, inputs.stride(number, -3)), (j, inputs.stride(number, -2))
+            starts[number] = _at(f, self.starts[number], memory_element(operand.dtype), *places)
+        sums = f.element(self._scratch("scratch_sums"), self.element, kept)
         block = Block(chains, sums, height, taken, starts)
-        write_finish(
-            f, self.kernel, self.target, self.shape, block, strides, self.first_chunk, self.last
-        )
+        write_finish(f, self.kernel, self.target, self.shape, block, inputs, self.first_chunk, self.last)

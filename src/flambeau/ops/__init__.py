@@ -1,0 +1,1 @@
+"""The public functions: each records one entry on the thread's tape."""

@@ -1,0 +1,1 @@
+"""Functions of functions: derivatives, batching, control flow, and programs recorded once."""
