@@ -190,9 +190,9 @@ class Generator:
         >>> fb.random.Generator(0).bernoulli(0.5, (4,)).dtype
         flambeau.bool
         """
-        if shape is None:
-            shape = p.shape if isinstance(p, Tensor) else ()
-        return record_mixed(_bernoulli, (_shape(shape),), [*self.operands(), operand(p, float32, "bernoulli")])
+        own: Any = p.shape if isinstance(p, Tensor) else ()
+        values = [*self.operands(), operand(p, float32, "bernoulli")]
+        return record_mixed(_bernoulli, (own if shape is None else _shape(shape),), values)
 
     def permutation(self, x: int | Tensor, *, axis: int = 0) -> Tensor:
         """The numbers below ``x`` in random order, or the slices of a tensor along ``axis``.

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flambeau.compiler.views import MOVES_NOTHING
-from flambeau.dtypes import DType, float32, float64
+from flambeau.dtypes import (
+    DType, bfloat16, float16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
+)  # fmt: skip
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Lowering
 
@@ -28,6 +30,8 @@ WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut
 REDUCTIONS = {
     "reduce_sum": "reduce_sum", "reduce_max": "reduce_max", "reduce_min": "reduce_min", "reduce_prod": "reduce_prod",
 }  # fmt: skip
+
+_REDUCED = frozenset((float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64))
 
 Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 
@@ -89,8 +93,8 @@ class _Planner:
         if node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota" and out is not None:
             if self.supports(name, out.dtype, inputs):
                 return "elementwise"
-        if name in REDUCTIONS and out is not None and self.supports(name, out.dtype, inputs):
-            return "reduction" if node.attrs["axes"] else "host"
+        if name in REDUCTIONS and out is not None and out.dtype in _REDUCED and node.attrs["axes"]:
+            return "reduction"
         if name == "dot_general" and out is not None and out.dtype in (float32, float64):
             if node.attrs["accumulate"] in (None, out.dtype) and inputs[0] is out.dtype:
                 return "contraction"
@@ -185,6 +189,17 @@ class _Planner:
                     continue
                 self._merge(other, own)
                 own = other
+
+    def numbers(self) -> None:
+        """Join what computes single elements, though nothing connects it: a launch costs more than the work."""
+        last: Group | None = None
+        for group in [g for g in self.groups if g.kind == "elementwise" and not self.shape(g.nodes[0])]:
+            if last is not None and len(last.nodes) + len(group.nodes) <= GROUP_LIMIT:
+                fits = self.reads([*last.nodes, *group.nodes]) <= OPERAND_LIMIT
+                if fits and self.may_join(last, group):
+                    self._merge(last, group)
+                    continue
+            last = group
 
     def _only_consumer(self, v: int, rank_ok: Callable[[Group], bool]) -> Group | None:
         """The one elementwise group that reads value ``v``, if nothing else does."""
@@ -303,6 +318,7 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     """Cut ``graph`` into kernels and host calls; ``supports`` says which operations kernels can do."""
     planner = _Planner(graph, supports)
     planner.elementwise()
+    planner.numbers()
     planner.contractions()
     planner.reductions()
     groups = planner.ordered()

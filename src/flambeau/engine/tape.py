@@ -291,7 +291,7 @@ class Tape:
                     self.scalars.pop()
             raise located(error, str(place)) from None
         flow = fn.needs_grad if isinstance(fn, FlatCall) else self._needs(ids)
-        needs = fn is mark_leaf or (grad and flow)
+        needs = fn is mark_leaf or (grad and flow and fn is not stop_gradient)
         nxt = State(state, key, types, tuple([needs and t.dtype.floating for t in types]))
         nxt.where = place
         nxt.recorded_grad = grad

@@ -12,7 +12,7 @@ def abs(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.abs(fb.asarray([-2, 3]))
-    @@
+    tensor([2, 3])
     """
     return unary(elementwise.abs, x)
 
@@ -22,7 +22,7 @@ def add(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.add(fb.asarray([1, 2]), 10)
-    @@
+    tensor([11, 12])
     """
     return binary(elementwise.add, x1, x2)
 
@@ -32,7 +32,7 @@ def subtract(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.subtract(fb.asarray([1, 2]), 10)
-    @@
+    tensor([-9, -8])
     """
     return binary(elementwise.sub, x1, x2)
 
@@ -42,7 +42,7 @@ def multiply(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.multiply(fb.asarray([1, 2]), 10)
-    @@
+    tensor([10, 20])
     """
     return binary(elementwise.mul, x1, x2)
 
@@ -52,7 +52,7 @@ def divide(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.divide(fb.asarray([1, 2]), 4)
-    @@
+    tensor([0.25, 0.5 ])
     """
     return binary(elementwise.div, x1, x2)
 
@@ -62,7 +62,7 @@ def floor_divide(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.floor_divide(fb.asarray([7, -7]), 2)
-    @@
+    tensor([ 3, -4])
     """
     return binary(elementwise.floor_div, x1, x2)
 
@@ -72,7 +72,7 @@ def remainder(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.remainder(fb.asarray([7, -7]), 3)
-    @@
+    tensor([1, 2])
     """
     return binary(elementwise.mod, x1, x2)
 
@@ -82,7 +82,7 @@ def pow(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.pow(fb.asarray([1.0, 2.0, 3.0]), 2)
-    @@
+    tensor([1., 4., 9.])
     """
     if type(x2) is int and isinstance(x1, Tensor):
         return x1**x2  # type: ignore[no-any-return]
@@ -94,7 +94,7 @@ def negative(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.negative(fb.asarray([1.0, -2.0]))
-    @@
+    tensor([-1.,  2.])
     """
     return unary(elementwise.neg, x)
 
@@ -104,7 +104,7 @@ def positive(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.positive(fb.asarray([1, -2]))
-    @@
+    tensor([ 1, -2])
     """
     return unary(array_api.same, x)
 
@@ -114,7 +114,7 @@ def sign(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.sign(fb.asarray([-2.0, 0.0, 5.0]))
-    @@
+    tensor([-1.,  0.,  1.])
     """
     return unary(elementwise.sign, x)
 
@@ -124,7 +124,7 @@ def square(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.square(fb.asarray([-2.0, 3.0]))
-    @@
+    tensor([4., 9.])
     """
     return unary(elementwise.square, x)
 
@@ -134,7 +134,7 @@ def sqrt(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.sqrt(fb.asarray([4.0, 9.0]))
-    @@
+    tensor([2., 3.])
     """
     return unary(elementwise.sqrt, x)
 
@@ -144,7 +144,7 @@ def rsqrt(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.rsqrt(fb.asarray([4.0, 16.0]))
-    @@
+    tensor([0.5 , 0.25])
     """
     return unary(elementwise.rsqrt, x)
 
@@ -154,7 +154,7 @@ def reciprocal(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.reciprocal(fb.asarray([2.0, 4.0]))
-    @@
+    tensor([0.5 , 0.25])
     """
     return unary(elementwise.reciprocal, x)
 
@@ -164,7 +164,7 @@ def maximum(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.maximum(fb.asarray([1, 5]), 3)
-    @@
+    tensor([3, 5])
     """
     return binary(elementwise.maximum, x1, x2)
 
@@ -174,7 +174,7 @@ def minimum(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.minimum(fb.asarray([1, 5]), 3)
-    @@
+    tensor([1, 3])
     """
     return binary(elementwise.minimum, x1, x2)
 
@@ -184,7 +184,7 @@ def hypot(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.hypot(fb.asarray([3.0, 5.0]), fb.asarray([4.0, 12.0]))
-    @@
+    tensor([ 5., 13.])
     """
     return binary(elementwise.hypot, x1, x2)
 
@@ -194,7 +194,7 @@ def copysign(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.copysign(fb.asarray([1.0, 2.0]), -1.0)
-    @@
+    tensor([-1., -2.])
     """
     return binary(elementwise.copysign, x1, x2)
 
@@ -204,7 +204,7 @@ def nextafter(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.nextafter(fb.asarray([0.0]), 1.0)
-    @@
+    tensor([1.e-45])
     """
     return binary(elementwise.nextafter, x1, x2)
 
@@ -214,7 +214,7 @@ def clip(x: Tensor, /, min: Tensor | Number | None = None, max: Tensor | Number 
 
     >>> import flambeau as fb
     >>> fb.clip(fb.asarray([-1.0, 0.5, 9.0]), 0.0, 1.0)
-    @@
+    tensor([0. , 0.5, 1. ])
     """
     value = value_of(x, "clip")
     dtype = value.type.dtype
@@ -232,7 +232,7 @@ def round(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.round(fb.asarray([0.5, 1.5, -1.2]))
-    @@
+    tensor([ 0.,  2., -1.])
     """
     return unary(elementwise.round, x)
 
@@ -242,7 +242,7 @@ def floor(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.floor(fb.asarray([0.5, -1.2]))
-    @@
+    tensor([ 0., -2.])
     """
     return unary(elementwise.floor, x)
 
@@ -252,7 +252,7 @@ def ceil(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.ceil(fb.asarray([0.5, -1.2]))
-    @@
+    tensor([ 1., -1.])
     """
     return unary(elementwise.ceil, x)
 
@@ -262,7 +262,7 @@ def trunc(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.trunc(fb.asarray([1.7, -1.7]))
-    @@
+    tensor([ 1., -1.])
     """
     return unary(elementwise.trunc, x)
 
@@ -272,7 +272,7 @@ def real(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.real(fb.asarray([1 + 2j]))
-    @@
+    tensor([1.])
     """
     return unary(elementwise.real if value_of(x, "real").type.dtype.kind == "complex" else array_api.same, x)
 
@@ -282,7 +282,7 @@ def imag(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.imag(fb.asarray([1 + 2j]))
-    @@
+    tensor([2.])
     """
     return unary(elementwise.imag, x)
 
@@ -292,6 +292,6 @@ def conj(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.conj(fb.asarray([1 + 2j]))
-    @@
+    tensor([1.-2.j])
     """
     return unary(elementwise.conj if value_of(x, "conj").type.dtype.kind == "complex" else array_api.same, x)

@@ -79,7 +79,9 @@ def _value(obj: Any, dtype: DType | None, copy: bool | None) -> Value:
     if isinstance(obj, (bool, int, float, complex, list, tuple)):
         if copy is False:
             raise ValueError("asarray: Python numbers cannot become a tensor without a copy")
-        return _fitting(from_python(obj, None if dtype is None or dtype.kind in ("int", "uint") else dtype), dtype)
+        return _fitting(
+            from_python(obj, None if dtype is None or dtype.kind in ("int", "uint") else dtype), dtype
+        )
     if hasattr(obj, "__dlpack__") and hasattr(obj, "__dlpack_device__"):
         return _of_array(_imported(obj), dtype, copy)
     if hasattr(obj, "__array__") or hasattr(obj, "__array_interface__"):

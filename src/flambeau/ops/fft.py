@@ -248,7 +248,7 @@ def _shift(x: Tensor, axes: Any, name: str, forward: bool) -> Tensor:
     for a in chosen:
         if not -len(shape) <= a < len(shape):
             refuse(ShapeError(f"{name}: axis {a} is out of range for a tensor with {len(shape)} axes"))
-    halves = [shape[a] // 2 for a in chosen]
+    halves: Any = [shape[a] // 2 for a in chosen]
     return roll(x, tuple([h if forward else -h for h in halves]), axis=tuple(chosen))
 
 

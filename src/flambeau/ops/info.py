@@ -70,9 +70,16 @@ def finfo(type: Any, /) -> FloatInfo:
     if not dtype.inexact:
         refuse(DTypeError(f"finfo: {dtype} is no floating-point dtype"))
     real = real_of(dtype)
-    found: Any = ml_dtypes.finfo(real.numpy) if real is table.bfloat16 else np.finfo(real.numpy)
-    numbers = (found.eps, found.max, found.min, found.smallest_normal)
-    return FloatInfo(real.bits, *[float(n) for n in numbers], real)
+    limits: Any = ml_dtypes.finfo if real is table.bfloat16 else np.finfo
+    found = limits(real.numpy)
+    return FloatInfo(
+        bits=real.bits,
+        eps=float(found.eps),
+        max=float(found.max),
+        min=float(found.min),
+        smallest_normal=float(found.smallest_normal),
+        dtype=real,
+    )
 
 
 def iinfo(type: Any, /) -> IntegerInfo:

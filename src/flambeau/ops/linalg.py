@@ -9,7 +9,7 @@ from flambeau.errors import OperandError
 from flambeau.graph.builder import Var
 from flambeau.ops.products import kron, matmul, matrix_transpose, outer, tensordot, vecdot
 from flambeau.ops.record import Axis, dtype_or_none, hashed, operand, record, record_all, refuse, value_of
-from flambeau.primitives import array_api, arranging, decompositions, norms
+from flambeau.primitives import arranging, array_api, decompositions, norms
 from flambeau.primitives import linalg as equations
 from flambeau.primitives import products as products_
 from flambeau.primitives.elementwise import cast, harmonize_dtypes

@@ -12,7 +12,7 @@ def equal(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.equal(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([False,  True, False])
     """
     return binary(elementwise.eq, x1, x2)
 
@@ -22,7 +22,7 @@ def not_equal(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.not_equal(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([ True, False,  True])
     """
     return binary(elementwise.ne, x1, x2)
 
@@ -32,7 +32,7 @@ def less(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.less(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([ True, False, False])
     """
     return binary(elementwise.lt, x1, x2)
 
@@ -42,7 +42,7 @@ def less_equal(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.less_equal(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([ True,  True, False])
     """
     return binary(elementwise.le, x1, x2)
 
@@ -52,7 +52,7 @@ def greater(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.greater(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([False, False,  True])
     """
     return binary(elementwise.gt, x1, x2)
 
@@ -62,7 +62,7 @@ def greater_equal(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.greater_equal(fb.asarray([1, 2, 3]), 2)
-    @@
+    tensor([False,  True,  True])
     """
     return binary(elementwise.ge, x1, x2)
 
@@ -72,7 +72,7 @@ def logical_and(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.logical_and(fb.asarray([True, False]), True)
-    @@
+    tensor([ True, False])
     """
     return binary(elementwise.logical_and, x1, x2)
 
@@ -82,7 +82,7 @@ def logical_or(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.logical_or(fb.asarray([True, False]), True)
-    @@
+    tensor([ True,  True])
     """
     return binary(elementwise.logical_or, x1, x2)
 
@@ -92,7 +92,7 @@ def logical_xor(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.logical_xor(fb.asarray([True, False]), True)
-    @@
+    tensor([False,  True])
     """
     return binary(elementwise.logical_xor, x1, x2)
 
@@ -102,7 +102,7 @@ def logical_not(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.logical_not(fb.asarray([True, False]))
-    @@
+    tensor([False,  True])
     """
     return unary(elementwise.logical_not, x)
 
@@ -112,7 +112,7 @@ def bitwise_and(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_and(fb.asarray([12]), 10)
-    @@
+    tensor([8])
     """
     return binary(elementwise.bitwise_and, x1, x2)
 
@@ -122,7 +122,7 @@ def bitwise_or(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_or(fb.asarray([12]), 10)
-    @@
+    tensor([14])
     """
     return binary(elementwise.bitwise_or, x1, x2)
 
@@ -132,7 +132,7 @@ def bitwise_xor(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_xor(fb.asarray([12]), 10)
-    @@
+    tensor([6])
     """
     return binary(elementwise.bitwise_xor, x1, x2)
 
@@ -142,7 +142,7 @@ def bitwise_left_shift(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_left_shift(fb.asarray([3]), 2)
-    @@
+    tensor([12])
     """
     return binary(elementwise.shift_left, x1, x2)
 
@@ -152,7 +152,7 @@ def bitwise_right_shift(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_right_shift(fb.asarray([12, -12]), 2)
-    @@
+    tensor([ 3, -3])
     """
     return binary(elementwise.shift_right, x1, x2)
 
@@ -162,7 +162,7 @@ def bitwise_invert(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.bitwise_invert(fb.asarray([0, 5]))
-    @@
+    tensor([-1, -6])
     """
     return unary(elementwise.bitwise_not, x)
 
@@ -172,7 +172,7 @@ def isnan(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.isnan(fb.asarray([1.0, float('nan')]))
-    @@
+    tensor([False,  True])
     """
     return unary(elementwise.is_nan, x)
 
@@ -182,7 +182,7 @@ def isinf(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.isinf(fb.asarray([1.0, float('inf')]))
-    @@
+    tensor([False,  True])
     """
     return unary(elementwise.is_inf, x)
 
@@ -192,7 +192,7 @@ def isfinite(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.isfinite(fb.asarray([1.0, float('inf')]))
-    @@
+    tensor([ True, False])
     """
     return unary(elementwise.is_finite, x)
 
@@ -202,7 +202,7 @@ def signbit(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.signbit(fb.asarray([-0.0, 0.0]))
-    @@
+    tensor([ True, False])
     """
     return unary(elementwise.signbit, x)
 
@@ -222,7 +222,7 @@ def isclose(
 
     >>> import flambeau as fb
     >>> fb.isclose(fb.asarray([1.0, 2.0]), fb.asarray([1.0, 2.1]))
-    @@
+    tensor([ True, False])
     """
     return record_mixed(composites.isclose, (rtol, atol, equal_nan), operands("isclose", x1, x2))
 
@@ -240,6 +240,6 @@ def allclose(
 
     >>> import flambeau as fb
     >>> fb.allclose(fb.asarray([1.0, 2.0]), fb.asarray([1.0, 2.1]), rtol=0.1)
-    @@
+    tensor(True)
     """
     return record_mixed(composites.allclose, (rtol, atol, equal_nan), operands("allclose", x1, x2))

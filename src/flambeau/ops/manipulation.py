@@ -26,7 +26,7 @@ from flambeau.ops.record import (
     to_dtype,
     value_of,
 )
-from flambeau.primitives import array_api, arranging, bits
+from flambeau.primitives import arranging, array_api, bits
 from flambeau.primitives.elementwise import cast, harmonize_dtypes, mod, sub
 from flambeau.primitives.indexing import concatenate, dynamic_slice
 from flambeau.primitives.indexing import pad as pad_
@@ -34,7 +34,6 @@ from flambeau.primitives.sizes import size_value
 from flambeau.primitives.views import broadcast_shapes, constant, normalize_axis
 from flambeau.primitives.views import broadcast_to as broadcast_to_
 from flambeau.tensor import Tensor
-
 
 # --- one tensor ------------------------------------------------------------------------------
 
@@ -138,9 +137,7 @@ def _roll(x: Var, *rest: Any) -> Var:
     return array_api.reshape(x, shape)
 
 
-def roll(
-    x: Tensor, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None
-) -> Tensor:
+def roll(x: Tensor, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """``x`` moved round by ``shift``: what leaves at one end of ``axis`` comes in at the other.
 
     Without ``axis`` the elements are rolled as one row.  The shift is a number of the program's

@@ -41,9 +41,7 @@ def _pairs(axes: Any) -> Any:
     return tuple([tuple(a) if isinstance(a, (list, tuple)) else (a,) for a in axes])
 
 
-def tensordot(
-    x1: Tensor, x2: Tensor, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
-) -> Tensor:
+def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
     """The sum of products over the last ``axes`` axes of ``x1`` and the first of ``x2``, or over named pairs.
 
     >>> import flambeau as fb
@@ -99,6 +97,10 @@ def einsum(subscripts: str, /, *operands: Tensor) -> Tensor:
     tensor([3, 7])
     """
     if not isinstance(subscripts, str):
-        refuse(OperandError(f"einsum: subscripts such as 'ij,jk->ik' come first, not {type(subscripts).__name__}"))
+        refuse(
+            OperandError(
+                f"einsum: subscripts such as 'ij,jk->ik' come first, not {type(subscripts).__name__}"
+            )
+        )
     values = [x._value for x in tensors_of(operands, "einsum")]
     return Tensor(THREAD.tape.record(_einsum, (subscripts,), values))

@@ -13,7 +13,7 @@ from flambeau.graph.builder import Var
 from flambeau.graph.dims import Dim
 from flambeau.graph.types import Size
 from flambeau.ops.record import dtype_or_none, number, on, record_all, refuse, to_dtype, value_of
-from flambeau.primitives import array_api, arranging
+from flambeau.primitives import arranging, array_api
 from flambeau.primitives.elementwise import add, cast, div, eq, floor, ge, is_finite, le, mul, select, sub
 from flambeau.primitives.sizes import size_value
 from flambeau.primitives.views import iota, shape_text, zeros_like
@@ -48,17 +48,18 @@ def arange(
     if stop is None:
         start, stop = 0, start
     for x in (start, stop, step):
-        if isinstance(x, bool) or not hasattr(x, "__index__") and not hasattr(x, "__float__"):
-            if not isinstance(x, Dim):
-                refuse(OperandError(f"arange: real numbers are needed, not {x!r}"))
+        real = hasattr(x, "__index__") or hasattr(x, "__float__") or isinstance(x, Dim)
+        if isinstance(x, bool) or not real:
+            refuse(OperandError(f"arange: real numbers are needed, not {x!r}"))
     whole = all(hasattr(x, "__index__") or isinstance(x, Dim) for x in (start, stop, step))
     target = dtype_or_none(dtype) or (default_int if whole else default_float)
     if step == 0:
         refuse(OperandError("arange: the step must not be 0"))
     n = _range_length(start, stop, step, whole)
     if whole:
-        inner = uint64 if target is uint64 else int64
-        values = [number(int(x) if inner is int64 else int(x) % 2**64, inner, "arange") for x in (start, step)]
+        inner, wrap = (uint64, 1 << 64) if target is uint64 else (int64, None)  # of uint64 modulo 2**64
+        ends = [int(x) if wrap is None else int(x) % wrap for x in (start, step)]
+        values = [number(x, inner, "arange") for x in ends]
     else:
         values = [number(float(x), float64, "arange") for x in (start, step)]
     return Tensor(THREAD.tape.record(_arange, (n, target), values))

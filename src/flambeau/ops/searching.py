@@ -90,7 +90,12 @@ def _searchsorted(x: Var, values: Var, side: str) -> Var:
 
 
 def searchsorted(
-    x1: Tensor, x2: Tensor | Number, /, *, side: Literal["left", "right"] = "left", sorter: Tensor | None = None
+    x1: Tensor,
+    x2: Tensor | Number,
+    /,
+    *,
+    side: Literal["left", "right"] = "left",
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """Where the elements of ``x2`` would have to be inserted into the sorted vector ``x1``: int64.
 

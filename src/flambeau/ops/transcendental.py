@@ -12,7 +12,7 @@ def exp(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.exp(fb.asarray([0.0]))
-    @@
+    tensor([1.])
     """
     return unary(elementwise.exp, x)
 
@@ -22,7 +22,7 @@ def exp2(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.exp2(fb.asarray([0.0, 3.0]))
-    @@
+    tensor([1., 8.])
     """
     return unary(elementwise.exp2, x)
 
@@ -32,7 +32,7 @@ def expm1(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.expm1(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.expm1, x)
 
@@ -42,7 +42,7 @@ def log(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.log(fb.asarray([1.0, 0.0]))
-    @@
+    tensor([  0., -inf])
     """
     return unary(elementwise.log, x)
 
@@ -52,7 +52,7 @@ def log2(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.log2(fb.asarray([1.0, 8.0]))
-    @@
+    tensor([0., 3.])
     """
     return unary(elementwise.log2, x)
 
@@ -62,7 +62,7 @@ def log10(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.log10(fb.asarray([1.0, 1000.0]))
-    @@
+    tensor([0.       , 3.0000002])
     """
     return unary(elementwise.log10, x)
 
@@ -72,7 +72,7 @@ def log1p(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.log1p(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.log1p, x)
 
@@ -82,7 +82,7 @@ def logaddexp(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.logaddexp(fb.asarray([0.0, 1000.0]), -fb.inf)
-    @@
+    tensor([   0., 1000.])
     """
     return binary(elementwise.logaddexp, x1, x2)
 
@@ -92,7 +92,7 @@ def sin(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.sin(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.sin, x)
 
@@ -102,7 +102,7 @@ def cos(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.cos(fb.asarray([0.0]))
-    @@
+    tensor([1.])
     """
     return unary(elementwise.cos, x)
 
@@ -112,7 +112,7 @@ def tan(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.tan(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.tan, x)
 
@@ -122,7 +122,7 @@ def asin(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.asin(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.asin, x)
 
@@ -132,7 +132,7 @@ def acos(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.acos(fb.asarray([1.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.acos, x)
 
@@ -142,7 +142,7 @@ def atan(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.atan(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.atan, x)
 
@@ -152,7 +152,7 @@ def atan2(x1: Tensor | Number, x2: Tensor | Number, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.atan2(fb.asarray([0.0]), 1.0)
-    @@
+    tensor([0.])
     """
     return binary(elementwise.atan2, x1, x2)
 
@@ -162,7 +162,7 @@ def sinh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.sinh(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.sinh, x)
 
@@ -172,7 +172,7 @@ def cosh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.cosh(fb.asarray([0.0]))
-    @@
+    tensor([1.])
     """
     return unary(elementwise.cosh, x)
 
@@ -182,7 +182,7 @@ def tanh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.tanh(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.tanh, x)
 
@@ -192,7 +192,7 @@ def asinh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.asinh(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.asinh, x)
 
@@ -202,7 +202,7 @@ def acosh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.acosh(fb.asarray([1.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.acosh, x)
 
@@ -212,7 +212,7 @@ def atanh(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.atanh(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.atanh, x)
 
@@ -222,7 +222,7 @@ def erf(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.erf(fb.asarray([0.0]))
-    @@
+    tensor([0.])
     """
     return unary(elementwise.erf, x)
 
@@ -232,7 +232,7 @@ def sigmoid(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.sigmoid(fb.asarray([0.0]))
-    @@
+    tensor([0.5])
     """
     return unary(elementwise.sigmoid, x)
 
@@ -242,6 +242,6 @@ def relu(x: Tensor, /) -> Tensor:
 
     >>> import flambeau as fb
     >>> fb.relu(fb.asarray([-1.0, 2.0]))
-    @@
+    tensor([0., 2.])
     """
     return unary(elementwise.relu, x)

@@ -229,7 +229,7 @@ def expand_dims(x: Var, axis: Axes) -> Var:
     for a in wanted:
         if isinstance(a, int) and not -ndim <= a < ndim:
             raise AxisError(f"expand_dims: axis {a} is out of range for a result with {ndim} axes")
-    places = ordered_axes(wanted, ndim, "expand_dims")  # type: ignore[arg-type]
+    places = ordered_axes(wanted, ndim, "expand_dims")
     rest = iter(x.shape)
     return reshape_(x, tuple([1 if i in places else next(rest) for i in range(ndim)]))
 
@@ -247,7 +247,9 @@ def permute_dims(x: Var, axes: Sequence[int]) -> Var:
     """``x`` with its axes in the order ``axes``."""
     order = ordered_axes(axes, x.ndim, "permute_dims")
     if len(order) != x.ndim:
-        raise ShapeError(f"permute_dims: {tuple(axes)} does not order the axes of shape {shape_text(x.shape)}")
+        raise ShapeError(
+            f"permute_dims: {tuple(axes)} does not order the axes of shape {shape_text(x.shape)}"
+        )
     return transpose(x, order)
 
 
@@ -345,8 +347,6 @@ def clip_high(x: Var, high: Var) -> Var:
 def same(x: Var) -> Var:
     """``x``."""
     return x
-
-
 
 
 # --- normalizing -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.compiler.contraction.shape import Shape
-from flambeau.compiler.ir import Function, Module, Value, vector
+from flambeau.compiler.ir import Function, Module, Value, size_of, vector
 from flambeau.compiler.kernel import Stride
 
 
@@ -120,18 +120,51 @@ def _pack_elements(f: Function, shape: Shape, first: Value, stop: Value) -> None
 def transposed(f: Function, rows: list[Value]) -> list[Value]:
     """The columns of a square block given by its rows, in registers.
 
-    Each round exchanges the off-diagonal quarters of blocks twice as large as the last one's.
+    First the 16-byte parts of the vectors are transposed within, by interleaving pairs of rows,
+    then between one another: each step is one instruction where vectors are longer.
     """
     lanes = len(rows)
-    rows = list(rows)
-    distance = 1
-    while distance < lanes:
-        low = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
-        high = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
-        for i in range(lanes):
-            if not i & distance:
-                first, second = rows[i], rows[i + distance]
-                rows[i] = f.shuffle(first, second, low)
-                rows[i + distance] = f.shuffle(first, second, high)
-        distance *= 2
-    return rows
+    if lanes == 1:
+        return rows
+    part = min(lanes, 16 // size_of(rows[0].type))
+    parts = lanes // part
+
+    def interleaved(a: Value, b: Value, run: int, high: bool) -> Value:
+        """Runs of lanes from ``a`` and ``b`` in turn, from the lower or higher half of each part."""
+        picks = []
+        for start in range(0, lanes, part):
+            first = start + (part // 2 if high else 0)
+            for at in range(first, first + part // 2, run):
+                picks += [at + i for i in range(run)] + [lanes + at + i for i in range(run)]
+        return f.shuffle(a, b, picks)
+
+    groups = []
+    for first in range(0, lanes, part):
+        group = rows[first : first + part]
+        if part == 4:
+            low = [interleaved(group[i], group[i + 1], 1, False) for i in (0, 2)]
+            high = [interleaved(group[i], group[i + 1], 1, True) for i in (0, 2)]
+            group = [interleaved(*pair, 2, half) for pair in (low, high) for half in (False, True)]
+        else:
+            group = [interleaved(group[0], group[1], 1, half) for half in (False, True)]
+        groups.append(group)
+
+    def alternate(a: Value, b: Value, odd: int) -> Value:
+        """Every other part of ``a``, then of ``b``."""
+        at = [part * p + i for p in range(odd, parts, 2) for i in range(part)]
+        return f.shuffle(a, b, at + [lanes + i for i in at])
+
+    columns: dict[int, Value] = {}
+    for place in range(part):
+        across = [group[place] for group in groups]
+        if parts == 4:
+            even = [alternate(across[i], across[i + 1], 0) for i in (0, 2)]
+            odd = [alternate(across[i], across[i + 1], 1) for i in (0, 2)]
+            across = [
+                alternate(*even, 0), alternate(*odd, 0), alternate(*even, 1), alternate(*odd, 1)
+            ]  # fmt: skip
+        elif parts == 2:
+            across = [alternate(across[0], across[1], half) for half in (0, 1)]
+        for number, column in enumerate(across):
+            columns[number * part + place] = column
+    return [columns[i] for i in range(lanes)]
