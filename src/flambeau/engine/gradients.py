@@ -64,15 +64,17 @@ class Frontier:
     """Where gradients are wanted: at ``wanted`` values, at which they stop.
 
     ``home`` is the tape and ``since`` the moment the values were made: nothing recorded around
-    the tape, or evaluated before the moment, can depend on them.
+    the tape, or evaluated before the moment, can depend on them.  With ``detached``, what is
+    computed stays connected to the seeds alone.
     """
 
-    __slots__ = ("home", "since", "wanted")
+    __slots__ = ("detached", "home", "since", "wanted")
 
     def __init__(self, wanted: set[Value], home: Tape, since: int) -> None:
         self.wanted = wanted
         self.home = home
         self.since = since
+        self.detached = False
 
     def reachable(self, source: Tape | Segment) -> bool:
         """Whether values of ``source`` may depend on the wanted ones."""
@@ -90,6 +92,7 @@ class _Work:
         self.segments: dict[Segment, dict[int, Value]] = {}
         self.heap: list[tuple[int, int, Segment]] = []
         self.results: dict[Value, Value] = {}
+        self.detached = frontier is not None and frontier.detached
 
     def wants(self, value: Value) -> bool:
         """Whether the gradient of ``value`` is a result by itself."""
@@ -290,7 +293,8 @@ def _tape_step(tape: Tape, work: _Work, retain: bool, create_graph: bool) -> Non
         if not found.sources:
             return ()
         if not own:
-            return _call_from_within(tape, state, found, seeds, create_graph)
+            connected = create_graph and not work.detached
+            return _call_from_within(tape, state, found, seeds, connected)
         key = ("call", id(found), create_graph, retain)
         entry = state.graphs.get(key)
         if entry is None:
@@ -303,16 +307,16 @@ def _tape_step(tape: Tape, work: _Work, retain: bool, create_graph: bool) -> Non
 
 
 def _call_from_within(
-    tape: Tape, state: State, found: Pullback, seeds: list[Value], create_graph: bool
+    tape: Tape, state: State, found: Pullback, seeds: list[Value], connected: bool
 ) -> Sequence[Value]:
     """Apply a gradient graph of an enclosing tape on the thread's own: its residuals are captured."""
-    key = ("residuals", found.residuals, create_graph)
+    key = ("residuals", found.residuals, connected)
     entry: FlatCall | None = state.graphs.get(key)
     if entry is None:
         types = [flatten(state).graph.types[v] for v in found.residuals]
         numbers = range(len(types))
         entry = state.graphs[key] = FlatCall(
-            Graph(types, numbers, (), numbers), found.residuals, create_graph, frozenset()
+            Graph(types, numbers, (), numbers), found.residuals, connected, frozenset()
         )
     inner = THREAD.tape
     residuals: tuple[Value, ...] = ()
@@ -361,11 +365,13 @@ def _segment_step(segment: Segment, work: _Work, retain: bool) -> None:
         data = kept[v]
         type = flat.graph.types[v]
         if isinstance(data, Value):
-            if v not in active or segment.marks.get(v) is data:
+            if v not in active or (segment.marks.get(v) is data and not work.detached):
                 return data
             data = data.data  # computed, though its memory is a leaf's: it has a history of its own
         if not isinstance(data, Buffer):
             return (data, type.dtype)
+        if work.detached:
+            return leaf(type, data)
         value = leaf(type, data, needs_grad=v in active)
         value.source, value.position = segment, v
         return value

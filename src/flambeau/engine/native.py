@@ -65,16 +65,18 @@ class Kernels:
     """Machine code by kernel: lowered and loaded at most once in a process."""
 
     def __init__(self) -> None:
-        self.entries: dict[Kernel, str] = {}
+        self.entries: dict[Any, str] = {}
         self.addresses: dict[str, int] = {}
         self.waiting: dict[str, str] = {}
 
     def entry(self, kernel: Kernel) -> str:
         """The name of a kernel's code, lowered now if it was not known."""
-        name = self.entries.get(kernel)
+        # 0.0 and -0.0, 1 and True are equal to Python, but make different code
+        key = (kernel, tuple([repr(i.number) for i in kernel.body if i.number is not None]))
+        name = self.entries.get(key)
         if name is None:
             name, text = _LOWER[kernel.family](kernel, Target.host())
-            self.entries[kernel] = name
+            self.entries[key] = name
             if name not in self.addresses:
                 self.waiting[name] = text
         return name

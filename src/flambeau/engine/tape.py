@@ -189,7 +189,7 @@ class Tape:
         if self.abstract:
             self.captured.append(value)
         else:
-            self.bytes += value.type.nbytes  # type: ignore[operator, assignment]
+            self.bytes += value.data.nbytes
         return position
 
     def input(self, type: TensorType, needs_grad: bool) -> Value:
@@ -231,9 +231,12 @@ class Tape:
         """
         index = self.index
         ids: list[Any] = []
+        numbers: list[Any] | None = None
         for v in values:
             if type(v) is tuple:
-                self.scalars.append(v[0])
+                if numbers is None:
+                    numbers = []
+                numbers.append(v[0])
                 ids.append(v[1])
             else:
                 i = index.get(v)
@@ -253,6 +256,8 @@ class Tape:
         types = self.types
         position = len(types)
         self.places.append((position, frame.f_code, frame.f_lasti, self.layer))
+        if numbers is not None:
+            self.scalars += numbers
         self.state = nxt
         out = nxt.types
         if len(out) == 1:
@@ -286,9 +291,6 @@ class Tape:
         try:
             types = fn.graph.output_types if isinstance(fn, FlatCall) else expand(fn, attrs, tuple(inputs)).output_types
         except FlambeauError as error:
-            for i in ids:  # the numbers of a refused entry are no part of the recording
-                if isinstance(i, DType):
-                    self.scalars.pop()
             raise located(error, str(place)) from None
         flow = fn.needs_grad if isinstance(fn, FlatCall) else self._needs(ids)
         needs = fn is mark_leaf or (grad and flow and fn is not stop_gradient)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
+from weakref import WeakValueDictionary
 
 from flambeau.dtypes import DType
 
@@ -13,15 +14,30 @@ Size = Union[int, "Dim"]
 Shape = tuple[Size, ...]
 
 
+_KNOWN: WeakValueDictionary[tuple[Shape, DType], TensorType] = WeakValueDictionary()
+
+
 class TensorType:
-    """Shape and dtype of a tensor; sizes are ``int``, or ``Dim`` while a program is exported."""
+    """Shape and dtype of a tensor; sizes are ``int``, or ``Dim`` while a program is exported.
 
-    __slots__ = ("_hash", "dtype", "shape")
+    There is one object for each shape and dtype, so types are compared and hashed by identity,
+    which recording does several times for every operation.
+    """
 
-    def __init__(self, shape: Shape, dtype: DType) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self._hash = hash((shape, dtype))
+    __slots__ = ("__weakref__", "dtype", "shape")
+
+    shape: Shape
+    dtype: DType
+
+    def __new__(cls, shape: Shape, dtype: DType) -> TensorType:
+        key = (shape, dtype)
+        known = _KNOWN.get(key)
+        if known is not None:
+            return known
+        made = object.__new__(cls)
+        made.shape = shape
+        made.dtype = dtype
+        return _KNOWN.setdefault(key, made)
 
     @property
     def ndim(self) -> int:
@@ -37,14 +53,6 @@ class TensorType:
     @property
     def nbytes(self) -> Size:
         return self.size * self.dtype.itemsize
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return isinstance(other, TensorType) and self.dtype is other.dtype and self.shape == other.shape
 
     def __repr__(self) -> str:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"

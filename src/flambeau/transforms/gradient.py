@@ -89,8 +89,10 @@ class _Run:
         found: dict[Value, Value] = {}
         if reaching:
             ys = [y for y, _ in reaching]
+            connected = any(map(self.beyond, ys))
+            self.frontier.detached = not connected
             create = grad_enabled.get() and (
-                any(map(self.beyond, ys)) or any(s is not None and s.needs_grad for _, s in reaching)
+                connected or any(s is not None and s.needs_grad for _, s in reaching)
             )
             found = cotangents(
                 ys, [s for _, s in reaching], frontier=self.frontier, retain_graph=retain, create_graph=create
