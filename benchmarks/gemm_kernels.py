@@ -164,7 +164,9 @@ def compile_times(rounds: int) -> None:
             _, code = jit.compile_object(text, target)
             lowering = min(lowering, middle - start)
             compiling = min(compiling, time.perf_counter() - middle)
-        print(f"A, B transposed {which}: lower {1e3 * lowering:.1f} ms, compile {1e3 * compiling:.1f} ms, {len(code)} bytes")
+        print(
+            f"A, B transposed {which}: lower {1e3 * lowering:.1f} ms, compile {1e3 * compiling:.1f} ms, {len(code)} bytes"
+        )
     kernel, entry, _ = machine_code(False, False)
     for size in (64, 512):
         strides = ((size, 0, 1), (0, 1, size), (size, 1, 0))
@@ -179,7 +181,9 @@ def compile_times(rounds: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)

@@ -37,7 +37,11 @@ def kernel(
         epilogue = (Instr("store", dtype, (2,), operand=2),)
         others = ((dtype, "out", "s" * batch + "s10"),)
     assert others is not None
-    body = (Instr("load", dtype, operand=0), Instr("load", dtype, operand=1), Instr("contract", dtype, (0, 1)))
+    body = (
+        Instr("load", dtype, operand=0),
+        Instr("load", dtype, operand=1),
+        Instr("contract", dtype, (0, 1)),
+    )
     layout = (operand(dtype, "in", a), operand(dtype, "in", b), *(operand(*other) for other in others))
     return Kernel("contraction", tuple(AXES[x] for x in "G" * batch + "GVR"), layout, body + epilogue)
 
@@ -169,7 +173,11 @@ def product_kernel(dtype: DType, a: str, b: str, batch: str = "", b_batch: str |
 
 
 def multiply(
-    a: np.ndarray, b: np.ndarray, layouts: tuple[str, str] = (ROW, ROW), target: Target | None = None, order: int = 1
+    a: np.ndarray,
+    b: np.ndarray,
+    layouts: tuple[str, str] = (ROW, ROW),
+    target: Target | None = None,
+    order: int = 1,
 ) -> np.ndarray:
     out = np.full((a.shape[0], b.shape[1]), np.nan, a.dtype)
     run(product_kernel(from_numpy(a.dtype), *layouts), [a, b, out], target, order)
@@ -194,7 +202,9 @@ def test_values_and_bits(dtype: DType, m: int, n: int, k: int) -> None:
 
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 @pytest.mark.parametrize("layouts", list(product((ROW, COLUMN, STRIDED), repeat=2)), ids="-".join)
-@pytest.mark.parametrize(("m", "n", "k"), [(33, 129, 7), (1, 300, 257), (65, 1, 40), (210, 77, 130), (8, 64, 64)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(33, 129, 7), (1, 300, 257), (65, 1, 40), (210, 77, 130), (8, 64, 64)]
+)
 def test_every_layout_gives_the_same_bits(
     dtype: DType, layouts: tuple[str, str], m: int, n: int, k: int
 ) -> None:
@@ -322,7 +332,15 @@ MASK = kernel(
     ),
     others=((bool_, "out", "s10"), (float32, "out", "ss0"), (int32, "out", "s10")),
 )
-EPILOGUE_SIZES = [(1, 1, 1), (5, 33, 70), (64, 64, 64), (1, 300, 1500), (130, 70, 1030), (9, 40, 9000), (300, 50, 5)]
+EPILOGUE_SIZES = [
+    (1, 1, 1),
+    (5, 33, 70),
+    (64, 64, 64),
+    (1, 300, 1500),
+    (130, 70, 1030),
+    (9, 40, 9000),
+    (300, 50, 5),
+]
 
 
 @pytest.mark.parametrize("target", host_targets(), ids=lambda t: f"{t.name}-{t.vector_bits}")
@@ -392,7 +410,9 @@ def test_reads_stay_within_the_operands() -> None:
         return out
 
     for target in host_targets():
-        for (m, n, k), transposed in product([(5, 33, 70), (1, 200, 3), (70, 95, 40), (230, 65, 1100)], (0, 1)):
+        for (m, n, k), transposed in product(
+            [(5, 33, 70), (1, 200, 3), (70, 95, 40), (230, 65, 1100)], (0, 1)
+        ):
             a, b = laid_out((m, k), ROW, float32, m), laid_out((k, n), ROW, float32, n)
             if transposed:
                 left, right = at_the_end(a.T.copy()).T, at_the_end(b.T.copy()).T
@@ -407,7 +427,9 @@ def test_reads_stay_within_the_operands() -> None:
 
 def test_no_steps_give_the_empty_sum() -> None:
     out = np.full((20, 70), np.nan, np.float32)
-    run(product_kernel(float32, ROW, ROW), [np.zeros((20, 0), np.float32), np.zeros((0, 70), np.float32), out])
+    run(
+        product_kernel(float32, ROW, ROW), [np.zeros((20, 0), np.float32), np.zeros((0, 70), np.float32), out]
+    )
     assert same_bits(out, np.zeros((20, 70), np.float32))
     bias = laid_out((1, 70), ROW, float32, 1)
     run(BIAS_RELU, [np.zeros((20, 0), np.float32), np.zeros((0, 70), np.float32), bias, out])
@@ -466,7 +488,9 @@ def test_other_products_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", [Target.avx512(), Target.avx512(256), Target.avx2(), Target.neon()], ids=lambda t: f"{t.name}-{t.vector_bits}"
+    "target",
+    [Target.avx512(), Target.avx512(256), Target.avx2(), Target.neon()],
+    ids=lambda t: f"{t.name}-{t.vector_bits}",
 )
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_micro_kernels_keep_everything_in_registers(target: Target, dtype: DType) -> None:

@@ -134,14 +134,17 @@ class _Host:
 class NativeExecutable:
     """A program over slots of memory."""
 
-    __slots__ = ("constants", "fresh", "last", "leaves", "numbers", "plan", "steps")
+    __slots__ = ("arena", "constants", "fresh", "hosts", "last", "leaves", "numbers", "plan", "results", "steps")
 
     def __init__(self, graph: Graph, plan: Schedule, addresses: dict[str, int], numbers: int) -> None:
         self.plan = plan
         types = graph.input_types
         self.leaves = len(types) - numbers
         self.numbers = Numbers([t.dtype for t in types[self.leaves :]])
-        self.fresh = [(slot, nbytes, plan.reused.get(slot)) for slot, nbytes in plan.fresh.items()]
+        self.arena = plan.arena
+        self.results = plan.results
+        self.fresh = [(nbytes, plan.reused.get(slot)) for slot, nbytes in plan.fresh.items()]
+        self.hosts = plan.slots - 1 - len(types) - len(self.fresh)
         self.steps: list[Program | _Host] = []
         self.constants: list[tuple[int, Buffer]] = []
         for host in plan.constants:
@@ -163,31 +166,26 @@ class NativeExecutable:
         return [self.plan.place[v].slot for v in step.outputs]
 
     def submit(self, inputs: Sequence[Any]) -> Pending:
-        plan = self.plan
-        held: list[Any] = [None] * plan.slots
-        bases = [0] * plan.slots
-        if plan.arena:
-            arena = held[0] = Buffer(plan.arena)
-            bases[0] = arena.ptr
-        leaves = self.leaves
-        slot = 1
-        for x in inputs[:leaves]:
-            held[slot] = x
-            bases[slot] = x.ptr
-            slot += 1
-        if leaves < len(inputs):
-            numbers = self.numbers.write(inputs[leaves:])
-            held.append(numbers)  # keeps the memory until the program has run
-            for at in range(numbers.ptr, numbers.ptr + numbers.nbytes, 16):
-                bases[slot] = at
-                slot += 1
-        for slot, nbytes, source in self.fresh:
-            buffer = held[source] if source is not None else Buffer(nbytes)
-            held[slot] = buffer
-            bases[slot] = buffer.ptr
-        for slot, buffer in self.constants:
-            held[slot] = buffer
-            bases[slot] = buffer.ptr
+        # Slots in order: the arena, leaves, numbers, fresh outputs, results of host calls.
+        held: list[Any] = [Buffer(self.arena)]
+        held += inputs[: self.leaves]
+        bases = [buffer.ptr for buffer in held]
+        numbers = None
+        if self.leaves < len(inputs):
+            numbers = self.numbers.write(inputs[self.leaves :])
+            at = range(numbers.ptr, numbers.ptr + numbers.nbytes, 16)
+            bases += at
+            held += [None] * len(at)
+        for nbytes, source in self.fresh:
+            buffer = Buffer(nbytes) if source is None else held[source]
+            held.append(buffer)
+            bases.append(buffer.ptr)
+        if self.hosts:
+            held += [None] * self.hosts
+            bases += [0] * self.hosts
+            for slot, buffer in self.constants:
+                held[slot] = buffer
+                bases[slot] = buffer.ptr
         for step in self.steps:
             if type(step) is Program:
                 step.run(bases)
@@ -198,7 +196,8 @@ class NativeExecutable:
             with Deferred() as deferred:
                 self.last.run(bases)
             after = deferred.deliver
-        return Done([held[slot] for slot in plan.results], after)
+        del numbers  # kept until here: the program reads it
+        return Done([held[slot] for slot in self.results], after)
 
     def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
         node = host.step.node

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.compiler.contraction.arguments import B_AHEAD, B_IN_PLACE, Inputs
+from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, Inputs
 from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
 from flambeau.compiler.contraction.micro import micro_name, write_micro
-from flambeau.compiler.contraction.packing import write_copy, write_pack
+from flambeau.compiler.contraction.packing import transposes, write_copy, write_pack
 from flambeau.compiler.contraction.shape import CHUNK, Shape, shape_for
 from flambeau.compiler.ir import Function, Module, Value
 from flambeau.compiler.kernel import Kernel, Stride
@@ -33,8 +33,7 @@ def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
         write_micro(module, entry, shape, 1, shape.wide)
     if packs_a(kernel.operands[0]):
         write_copy(module, f"{entry}_copy_a", shape)
-    *_, column, step = kernel.operands[1].strides
-    write_pack(module, f"{entry}_pack_b", shape, step, column)
+    write_pack(module, f"{entry}_pack_b", shape, kernel.operands[1])
     _Packing(module, entry, kernel, shape).write()
     _Product(module, entry, kernel, target, shape).write()
     return entry, _kept_apart(module.text())
@@ -116,6 +115,7 @@ class _Packing:
 
     def _pack_b(self, tile: Value) -> None:
         f, element, inputs = self.f, self.shape.element, self.inputs
+        b = self.kernel.operands[1]
         width = f.i64(self.shape.width)
         parts = inputs.number("pack_depth_tiles"), inputs.number("pack_column_tiles")
         *batch, depth, block = _split(f, tile, [*inputs.numbers("b_batch"), *parts])
@@ -134,7 +134,7 @@ class _Packing:
             columns = f.min(f.sub(stop, panel.index), width)
             f.line(
                 f"call void @{self.entry}_pack_b({read}, {step or zero}, {column or zero}, {write}, {steps}, "
-                f"{columns})"
+                f"{columns}{', ptr null, i64 0, ptr null, i1 0, i1 0' if transposes(b) else ''})"
             )
 
     def _pack_a(self, tile: Value) -> None:
@@ -171,6 +171,7 @@ class _Product:
         self.direct = direct_output(kernel)
         self.b_in_place = kernel.operands[1].strides[-2] is Stride.ONE
         self.packs_a = packs_a(kernel.operands[0])
+        self.transposes = transposes(kernel.operands[1])
         self.f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
         self.inputs = Inputs(self.f, kernel)
 
@@ -200,6 +201,9 @@ class _Product:
             places += ((n0, inputs.stride(i, -2)),)
             self.starts.append(_at(f, inputs.pointer(i), memory_element(operand.dtype), *places))
         copies = _pairs(batch, inputs.numbers("b_strides"))
+        if self.transposes:
+            by_block = f.icmp("eq", inputs.number("b_mode"), f.i64(B_BY_BLOCK))
+            self.single = f.binary("and", by_block, f.icmp("eq", self.rows, f.i64(1)))
         self.b_ahead = _at(f, inputs.workspace(), self.element, *copies, (n0, inputs.number("k")))
         if self.packs_a:
             copies = _pairs(batch, inputs.numbers("a_strides"))
@@ -261,35 +265,52 @@ class _Product:
 
     def _column(self, j: Value, taken: Value) -> None:
         """One micro-kernel's columns, from ``j`` on, for all rows of the block."""
-        f, inputs = self.f, self.inputs
-        width = f.i64(self.shape.width)
-        whole = f.icmp("sge", taken, width)
+        f = self.f
+        whole = f.icmp("sge", taken, f.i64(self.shape.width))
         b, b_step = self._place_b(j, taken, whole)
-        head, body, done = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
+        a, steps, go_on = self.a, self.steps, self.go_on
+        if self.transposes:
+            done = f.select(self.single, f.binary("and", steps, f.i64(-self.shape.lanes)), f.i64(0))
+            b = _at(f, b, self.element, (done, b_step))
+            a, steps = _at(f, a, self.element, (done, self.a_step)), f.sub(steps, done)
+            go_on = f.binary("or", go_on, f.icmp("ne", done, f.i64(0)))
+        head, body, end = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
         before = f.current
         f.branch(head)
         f.place(head)
         at = f.phi("i64")
         at.add(f.i64(0), before)
         i = at.value
-        f.branch_if(f.icmp("slt", i, self.rows), body, done)
+        f.branch_if(f.icmp("slt", i, self.rows), body, end)
         f.place(body)
+        c, c_row, kept, to_output = self._place_c(i, j, whole)
+        a = _at(f, a, self.element, (i, self.a_row))
+        height = self._micro(
+            f.sub(self.rows, i), (steps, a, self.a_row, self.a_step, b, b_step, c, c_row, go_on)
+        )
+        with f.when(f.binary("and", self.chain_ends, f.binary("xor", to_output, f.const("i1", True)))):
+            self._finish(c, kept, i, j, height, taken)
+        at.add(f.add(i, height), f.current)
+        f.branch(head)
+        f.place(end)
+
+    def _place_c(self, i: Value, j: Value, whole: Value) -> tuple[Value, Value, Value, Value]:
+        """Where chains end: address, elements between rows, place in the scratch, whether in the output."""
+        f, inputs = self.f, self.inputs
+        width = f.i64(self.shape.width)
         line = f.mul(i, inputs.number("keep"))
         kept = _offset(f, (j, inputs.number("keep_column")), (line, width))
-        chains = f.element(self._scratch("scratch_chains"), self.element, kept)
-        c, c_row, finished = chains, width, self.chain_ends
+        c, c_row, to_output = (
+            f.element(self._scratch("scratch_chains"), self.element, kept),
+            width,
+            f.const("i1", False),
+        )
         if self.direct is not None:
             to_output = f.binary("and", whole, f.icmp("sle", inputs.number("k"), f.i64(CHUNK)))
             out_row = inputs.stride(self.direct, -3) or f.i64(0)
             out = _at(f, self.starts[self.direct], self.element, (i, out_row), (j, f.i64(1)))
             c, c_row = f.select(to_output, out, c), f.select(to_output, out_row, c_row)
-            finished = f.binary("and", finished, f.binary("xor", to_output, f.const("i1", True)))
-        height = self._micro(i, b, b_step, c, c_row)
-        with f.when(finished):
-            self._finish(chains, kept, i, j, height, taken)
-        at.add(f.add(i, height), f.current)
-        f.branch(head)
-        f.place(done)
+        return c, c_row, kept, to_output
 
     def _scratch(self, name: str) -> Value:
         return self.f.element(self.scratch, "i8", self.inputs.number(name))
@@ -307,21 +328,18 @@ class _Product:
         ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
         ready = _at(f, self.b_ahead, element, (j, inputs.number("k")), (self.k0, width))
         with f.when(f.binary("xor", f.binary("or", in_place, ahead), f.const("i1", True))):
-            f.line(
-                f"call void @{self.entry}_pack_b({start}, {step or zero}, {column or zero}, {self.scratch}, "
-                f"{self.steps}, {taken})"
-            )
+            arguments = [start, step or zero, column or zero, self.scratch, self.steps, taken]
+            if self.transposes:
+                c, *_ = self._place_c(zero, j, whole)
+                arguments += [self.a, self.a_step, c, self.go_on, self.single]
+            f.line(f"call void @{self.entry}_pack_b({', '.join(map(str, arguments))})")
         b = f.select(in_place, start, f.select(ahead, ready, self.scratch))
         return b, f.select(in_place, step or zero, width)
 
-    def _micro(self, i: Value, b: Value, b_step: Value, c: Value, c_row: Value) -> Value:
+    def _micro(self, left: Value, operands: Sequence[Value]) -> Value:
         """Calls the largest micro-kernel that the rows left fill; gives its height."""
         f, shape = self.f, self.shape
-        a = f.element(self.a, self.element, f.mul(i, self.a_row))
-        arguments = ", ".join(
-            map(str, (self.steps, a, self.a_row, self.a_step, b, b_step, c, c_row, self.go_on))
-        )
-        left = f.sub(self.rows, i)
+        arguments = ", ".join(map(str, operands))
         end = f.new_block("computed")
         reached: list[tuple[int, str]] = []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value, size_of, vector
-from flambeau.compiler.kernel import Stride
+from flambeau.compiler.kernel import Operand, Stride
 
 
 def write_copy(module: Module, name: str, shape: Shape) -> None:
@@ -34,21 +34,29 @@ def write_copy(module: Module, name: str, shape: Shape) -> None:
     f.ret()
 
 
-def write_pack(module: Module, name: str, shape: Shape, step: Stride, column: Stride) -> None:
+def transposes(b: Operand) -> bool:
+    """Whether B's steps of K are neighbours and its columns are not, so that packing transposes."""
+    return b.strides[-1] is Stride.ONE and b.strides[-2] is not Stride.ONE
+
+
+def write_pack(module: Module, name: str, shape: Shape, b: Operand) -> None:
     """Writes ``pack(from, from_step, from_column, to, steps, columns)`` for a block's columns of B.
 
     The result has ``shape.width`` neighbours for each step of K; where ``columns`` are fewer, the
     others hold any numbers: no stored element depends on them.
+
+    One that transposes takes ``(.., row, row_step, chains, go_on, single)`` besides. Where ``single``
+    is set it multiplies what it has in registers by the one row of A, instead of storing it: as
+    many steps as fill vectors, the others are packed. Memory is then all that is waited for.
     """
-    f = module.function(
-        name,
-        [("ptr", "from"), ("i64", "from_step"), ("i64", "from_column"), ("ptr", "to"), ("i64", "steps"),
-         ("i64", "columns")],
-        internal=True,
-    )  # fmt: skip
-    if column is Stride.ONE:
+    params = [("ptr", "from"), ("i64", "from_step"), ("i64", "from_column"), ("ptr", "to"), ("i64", "steps")]
+    params.append(("i64", "columns"))
+    if transposes(b):
+        params += [("ptr", "row"), ("i64", "row_step"), ("ptr", "chains"), ("i1", "go_on"), ("i1", "single")]
+    f = module.function(name, params, internal=True)
+    if b.strides[-2] is Stride.ONE:
         _pack_rows(f, shape)
-    elif step is Stride.ONE:
+    elif transposes(b):
         _pack_transposed(f, shape)
     else:
         _pack_elements(f, shape, f.i64(0), f.params[4])
@@ -57,7 +65,7 @@ def write_pack(module: Module, name: str, shape: Shape, step: Stride, column: St
 
 def _pack_rows(f: Function, shape: Shape) -> None:
     """Columns are neighbours: vectors are copied."""
-    source, source_step, _, target, steps, columns = f.params
+    source, source_step, _, target, steps, columns = f.params[:6]
     element, lanes = shape.element, shape.lanes
     type_ = vector(lanes, element)
     offsets = [f.i64(j * lanes) for j in range(shape.vectors)]
@@ -84,12 +92,13 @@ def _pack_rows(f: Function, shape: Shape) -> None:
 
 
 def _pack_transposed(f: Function, shape: Shape) -> None:
-    """Steps of K are neighbours: square blocks are transposed in registers."""
-    source, _, source_column, target, steps, columns = f.params
+    """Steps of K are neighbours: square blocks are transposed in registers, and stored or multiplied."""
+    source, _, source_column, target, steps, columns, row, row_step, chains, go_on, single = f.params
     element, lanes = shape.element, shape.lanes
     type_ = vector(lanes, element)
     last = f.sub(columns, f.i64(1))
     whole = f.binary("and", steps, f.i64(-lanes))
+    several = f.binary("xor", single, f.const("i1", True))
     with f.loop(f.i64(0), columns, lanes) as group:
         # Beyond the last column the last one is read again, into columns that nobody stores.
         reads = [
@@ -97,17 +106,31 @@ def _pack_transposed(f: Function, shape: Shape) -> None:
             for i in range(lanes)
         ]
         write = f.element(target, element, group.index)
-        with f.loop(f.i64(0), whole, lanes) as loop:
-            rows = [f.load(type_, f.element(read, element, loop.index)) for read in reads]
-            to = f.element(write, element, f.mul(loop.index, f.i64(shape.width)))
-            for i, row in enumerate(transposed(f, rows)):
-                f.store(row, f.element(to, element, f.i64(i * shape.width)))
+        place = f.element(chains, element, group.index)
+        with f.when(f.binary("and", go_on, single), [f.zero(type_)]) as again:
+            again.values = [f.load(type_, place)]
+        with f.loop(f.i64(0), whole, lanes, again.merged) as loop:
+            block = transposed(f, [f.load(type_, f.element(read, element, loop.index)) for read in reads])
+            with f.when(several):
+                to = f.element(write, element, f.mul(loop.index, f.i64(shape.width)))
+                for i, step in enumerate(block):
+                    f.store(step, f.element(to, element, f.i64(i * shape.width)))
+            with f.when(single, loop.carried) as product:
+                at = f.element(row, element, f.mul(loop.index, row_step))
+                (chain,) = loop.carried
+                for step in block:
+                    chain = f.fma(f.splat(f.load(element, at), lanes), step, chain)
+                    at = f.element(at, element, row_step)
+                product.values = [chain]
+            loop.next = product.merged
+        with f.when(single):
+            f.store(loop.done[0], place)
     _pack_elements(f, shape, whole, steps)
 
 
 def _pack_elements(f: Function, shape: Shape, first: Value, stop: Value) -> None:
     """One element at a time, for steps ``first`` to ``stop``."""
-    source, source_step, source_column, target, _, columns = f.params
+    source, source_step, source_column, target, _, columns = f.params[:6]
     element = shape.element
     with f.loop(first, stop, 1) as step:
         read = f.element(source, element, f.mul(step.index, source_step))
