@@ -165,7 +165,8 @@ def compile_times(rounds: int) -> None:
             lowering = min(lowering, middle - start)
             compiling = min(compiling, time.perf_counter() - middle)
         print(
-            f"A, B transposed {which}: lower {1e3 * lowering:.1f} ms, compile {1e3 * compiling:.1f} ms, {len(code)} bytes"
+            f"A, B transposed {which}: lower {1e3 * lowering:.1f} ms, compile {1e3 * compiling:.1f} ms, "
+            f"{len(code)} bytes"
         )
     kernel, entry, _ = machine_code(False, False)
     for size in (64, 512):

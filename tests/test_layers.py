@@ -28,8 +28,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("compiler",),
     ("runtime",),
     ("engine",),
-    ("tensor",),
+    ("tensor", "methods"),
     ("ops", "random"),
+    ("linalg", "fft"),  # the names of the array API's extensions
+    ("transforms",),
     ("program",),
     ("io",),
     ("nn", "optim", "data", "training"),

@@ -16,9 +16,8 @@ from flambeau.compiler.contraction.shape import shape_for
 from flambeau.compiler.kernel import Instr, Kernel, Pointer
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType, bool_, float32, float64, from_numpy, int32
-
-from .builders import AXES, host_targets, operand, same_bits
-from .jit import Compiled, optimized
+from tests.compiler.builders import AXES, host_targets, operand, same_bits
+from tests.compiler.jit import Compiled, optimized
 
 ROW, COLUMN, STRIDED = "s1", "1s", "ss"  # how the two axes of a matrix lie in memory
 GUARD = 256
@@ -186,8 +185,9 @@ def multiply(
 
 SQUARE = [(n, n, n) for n in (1, 2, 7, 33, 64, 129, 300)]
 ODD = [
-    (1, 1000, 1000), (1000, 1, 1000), (1000, 1000, 1), (7, 33, 129), (3, 130, 2), (17, 5, 1000), (200, 40, 77),
-    (64, 96, 512), (1, 131, 4097), (5, 70, 9000), (230, 300, 1500), (2, 513, 1030), (1000, 65, 31), (9, 1, 8200),
+    (1, 1000, 1000), (1000, 1, 1000), (1000, 1000, 1), (7, 33, 129), (3, 130, 2), (17, 5, 1000),
+    (200, 40, 77), (64, 96, 512), (1, 131, 4097), (5, 70, 9000), (230, 300, 1500), (2, 513, 1030),
+    (1000, 65, 31), (9, 1, 8200),
 ]  # fmt: skip
 
 

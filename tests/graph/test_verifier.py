@@ -92,7 +92,7 @@ def test_inputs(toys):
 def test_types_of_values():
     _refused(Graph([None], [0], [], []), "%0, has None in place of a type")
     _refused(Graph([TensorType((-1,), float32)], [0], [], []), "%0, has the size -1: an int >= 0 or a Dim")
-    _refused(Graph([TensorType((2.0,), float32)], [0], [], []), r"has the size 2\.0")
+    _refused(Graph([TensorType((2.5,), float32)], [0], [], []), r"has the size 2\.5")
     _refused(Graph([TensorType([2].__iter__(), float32)], [0], [], []), "a shape that is no tuple")
     _refused(Graph([TensorType((2,), "float32")], [0], [], []), "'float32' in place of a dtype")
 

@@ -43,11 +43,12 @@ _machines: dict[str, Any] = {}
 _linker: _Linker | None = None
 
 
-def load(modules: Mapping[str, str], target: Target | None = None) -> dict[str, int]:
+def load(modules: Mapping[str, str], target: Target | None = None, optimise: bool = True) -> dict[str, int]:
     """The address of every function that ``modules`` define, loading what is not yet in the process.
 
     ``modules`` maps a name (used in messages only) to LLVM IR text; no two may define the same
-    function.  ``target`` defaults to this machine.  Thread-safe.  Raises ``VerificationError`` for
+    function.  ``target`` defaults to this machine.  Modules that are written as they shall run are
+    compiled faster, to the same code, without ``optimise``.  Thread-safe.  Raises ``VerificationError`` for
     IR that LLVM refuses or that calls functions it does not define.
 
     >>> load({"twice": ir_text})["twice"]      # doctest: +SKIP
@@ -55,10 +56,10 @@ def load(modules: Mapping[str, str], target: Target | None = None) -> dict[str, 
     """
     with _lock:
         goal = target if target is not None else Target.host()
-        wanted = {name: (key_of(text, goal), text) for name, text in modules.items()}
+        wanted = {name: (key_of(text, goal, optimise), text) for name, text in modules.items()}
         missing = {key: (name, text) for name, (key, text) in wanted.items() if key not in _loaded}
         if missing:
-            objects = {key: (name, _object(key, name, text, goal)) for key, (name, text) in missing.items()}
+            objects = {key: (name, _object(key, name, text, goal, optimise)) for key, (name, text) in missing.items()}
             _link(objects, goal)
         addresses: dict[str, int] = {}
         for name, (key, _) in wanted.items():
@@ -68,13 +69,13 @@ def load(modules: Mapping[str, str], target: Target | None = None) -> dict[str, 
         return addresses
 
 
-def key_of(text: str, target: Target) -> bytes:
+def key_of(text: str, target: Target, optimise: bool = True) -> bytes:
     """What identifies the machine code of ``text``: 32 bytes."""
     from llvmlite import binding as llvm
 
     version = ".".join(map(str, llvm.llvm_version_info))
     digest = hashlib.sha256()
-    for part in (_PIPELINE, version, target.key, text):
+    for part in (_PIPELINE, version, target.key, str(optimise), text):
         data = part.encode()
         digest.update(struct.pack("<Q", len(data)))
         digest.update(data)
@@ -82,7 +83,9 @@ def key_of(text: str, target: Target) -> bytes:
     return digest.digest()
 
 
-def compile_object(text: str, target: Target, name: str = "module") -> tuple[list[str], bytes]:
+def compile_object(
+    text: str, target: Target, name: str = "module", optimise: bool = True
+) -> tuple[list[str], bytes]:
     """The functions ``text`` defines and its object file for ``target``, which need not be this machine."""
     from llvmlite import binding as llvm
 
@@ -93,7 +96,8 @@ def compile_object(text: str, target: Target, name: str = "module") -> tuple[lis
             module.verify()
         except RuntimeError as error:
             raise VerificationError(f"LLVM refuses module {name!r}: {error}") from error
-        _optimise(module, machine)
+        if optimise:
+            _optimise(module, machine)
         defined = [f for f in module.functions if not f.is_declaration]
         functions = [f.name for f in defined if f.linkage.name == "external"]
         code: bytes = machine.emit_object(module)
@@ -180,7 +184,9 @@ def _machine(target: Target) -> Any:
     return found
 
 
-def _object(key: bytes, name: str, text: str, target: Target) -> tuple[list[str], bytes]:
+def _object(
+    key: bytes, name: str, text: str, target: Target, optimise: bool
+) -> tuple[list[str], bytes]:
     """The object file of ``text``, from the disk cache or compiled now."""
     store = cache.current()
     payload = store.load(key)
@@ -189,7 +195,7 @@ def _object(key: bytes, name: str, text: str, target: Target) -> tuple[list[str]
         if unpacked is not None:
             counters.from_disk += 1
             return unpacked
-    functions, code = compile_object(text, target, name)
+    functions, code = compile_object(text, target, name, optimise)
     counters.compiled += 1
     store.store(key, _pack(functions, code))
     return functions, code

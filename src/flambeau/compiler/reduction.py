@@ -31,13 +31,13 @@ from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Module
 from flambeau.compiler.kernel import AxisKind, Call, Instr, Kernel, Operand, Pointer, Stride
 from flambeau.compiler.lowering import entry_name, per_kernel, stride_args
+from flambeau.compiler.reduction_plan import COMBINE, DIRECT, PARTIAL, plan_of, register_bytes
+from flambeau.compiler.reduction_writer import ColumnWriter, RowWriter
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType
 
 ROW_CHUNK, ROW_CHUNKS = 16384, 512  # points of a chunk at least; chunks at most
 COLUMN_CHUNK, COLUMN_CHUNKS = 512, 128
-DIRECT, PARTIAL, COMBINE = 0, 1, 2  # what a launch does
-
 _TILE_POINTS = 16 * 1024
 _COLUMN_BLOCK = 1024  # columns of a tile, where there are many
 _FEW_TILES = 16
@@ -45,27 +45,11 @@ _NS_PER_BYTE = 0.02
 _NS_PER_INSTRUCTION = 0.012
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A reduction kernel taken apart."""
-
-    rows: bool  # the innermost axis is reduced
-    grid: tuple[int, ...]  # axes of the outputs, without the vector axis
-    reduced: tuple[int, ...]
-    vector: int | None  # the innermost axis, where it is kept
-    reductions: tuple[int, ...]  # instructions
-    at_points: frozenset[int]  # instructions of the prologue
-    at_outputs: frozenset[int]  # instructions of the epilogue
-    per_output: frozenset[int]  # operands that do not move along reduced axes
-
-
 def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
     """The entry's name and a module defining ``void @entry(ptr %args, i64 %tile)`` as LLVM IR text.
 
     Raises ``ValueError`` for a body that needs a second pass over the points.
     """
-    from flambeau.compiler.reduction_writer import ColumnWriter, RowWriter
-
     plan = plan_of(kernel)
     entry = entry_name(kernel, target)
     module = Module(entry, target.triple)
@@ -175,51 +159,3 @@ def _cost_per_point(kernel: Kernel) -> float:
     moved = sum(o.dtype.itemsize for i, o in enumerate(kernel.operands) if i not in plan.per_output)
     work = sum(scalar_ops.cost(kernel.body[i].op, kernel.body[i].dtype) for i in plan.at_points)
     return max(moved * _NS_PER_BYTE, (work + len(plan.reductions)) * _NS_PER_INSTRUCTION)
-
-
-def register_bytes(dtype: DType) -> int:
-    """Bytes of an accumulated value in the workspace."""
-    return 4 if dtype.floating and dtype.itemsize == 2 else dtype.itemsize
-
-
-def _moves(operand: Operand, axes: tuple[int, ...]) -> bool:
-    return any(operand.strides[a] is not Stride.ZERO for a in axes)
-
-
-@per_kernel
-def plan_of(kernel: Kernel) -> Plan:
-    """Takes a kernel apart; raises ``ValueError`` for one that this family cannot run."""
-    reduced = tuple(a for a, kind in enumerate(kernel.axes) if kind is AxisKind.REDUCE)
-    if not reduced:
-        raise ValueError("a reduction needs a REDUCE axis")
-    rows = reduced[-1] == len(kernel.axes) - 1
-    vector = None if rows else len(kernel.axes) - 1
-    grid = tuple(a for a in range(len(kernel.axes)) if a not in reduced and a != vector)
-    per_output = frozenset(i for i, o in enumerate(kernel.operands) if not _moves(o, reduced))
-    body = kernel.body
-    reductions = tuple(i for i, instr in enumerate(body) if instr.op.startswith("reduce_"))
-    point_roots = [a for i in reductions for a in body[i].args]
-    output_roots: list[int] = []
-    for i, instr in enumerate(body):
-        if instr.op == "store":
-            (output_roots if instr.operand in per_output else point_roots).append(i)
-    at_points = _closure(body, point_roots, stop=frozenset())
-    if any(i in at_points for i in reductions):
-        raise ValueError("a value per point depends on a reduction: that needs a second kernel")
-    at_outputs = _closure(body, output_roots, stop=frozenset(reductions))
-    for i in at_outputs:
-        if body[i].op == "load" and body[i].operand not in per_output:
-            raise ValueError("a value per output depends on a single point")
-    return Plan(rows, grid, reduced, vector, reductions, at_points, at_outputs, per_output)
-
-
-def _closure(body: tuple[Instr, ...], roots: list[int], stop: frozenset[int]) -> frozenset[int]:
-    """The roots and all that they are computed from, not looking behind ``stop``."""
-    found: set[int] = set()
-    pending = list(roots)
-    while pending:
-        i = pending.pop()
-        if i not in found and i not in stop:
-            found.add(i)
-            pending.extend(body[i].args)
-    return frozenset(found)

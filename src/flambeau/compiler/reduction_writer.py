@@ -18,7 +18,7 @@ from flambeau.compiler.lowering import (
     store_vector,
 )  # fmt: skip
 from flambeau.compiler.odometer import Odometer
-from flambeau.compiler.reduction import COMBINE, PARTIAL, Plan, register_bytes
+from flambeau.compiler.reduction_plan import COMBINE, PARTIAL, Plan, register_bytes
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType, bool_
 

@@ -248,9 +248,9 @@ def merged(view: View, blocks: Sequence[Sequence[int]]) -> list[int] | None:
             if n == 1:
                 continue
             if extent == 1:
-                step, extent = s, n
+                step, extent = s, max(1, n)
             elif s == step * extent:
-                extent *= n
+                extent *= max(1, n)  # an empty axis steps like one of size 1
             else:
                 return None
         out.append(step)
@@ -315,6 +315,12 @@ def contraction_task(
         if isinstance(place, View):
             body.operands[number] = (operand_dtype, role, view)
         strides.append([*steps, 0])
+    if sizes[nb + 1] == 1 and sizes[nb] != 1:
+        # One column: the same chains as the transposed product, whose vectors are full.
+        body.operands[:2] = body.operands[1::-1]
+        strides[:2] = strides[1::-1]
+        for row in (sizes, *strides):
+            row[nb], row[nb + 1] = row[nb + 1], row[nb]
     sizes, strides = _merge_batches(nb, sizes, strides)
     nb = len(sizes) - 3
     axes = [*[AxisKind.GRID] * nb, AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]

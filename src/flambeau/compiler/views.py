@@ -13,10 +13,10 @@ from flambeau.graph.graph import Node
 
 
 def dense_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Row-major steps, in elements."""
+    """Row-major steps, in elements; an empty axis counts as one of size 1, so that no step is 0."""
     out = [1] * len(shape)
     for i in range(len(shape) - 2, -1, -1):
-        out[i] = out[i + 1] * shape[i + 1]
+        out[i] = out[i + 1] * max(1, shape[i + 1])
     return tuple(out)
 
 
@@ -40,7 +40,7 @@ class View:
         for n, s in zip(reversed(self.shape), reversed(self.strides), strict=True):
             if n != 1 and s != step:
                 return False
-            step *= n
+            step *= max(1, n)
         return True
 
 

@@ -61,6 +61,11 @@ def structure(graph: Graph) -> Any:
     return tuple(rows)
 
 
+def _needs_passes(entry: str) -> bool:
+    """Whether LLVM's passes gain anything: contractions are written as they shall run."""
+    return not entry.startswith("contraction")
+
+
 class Kernels:
     """Machine code by kernel: lowered and loaded at most once in a process."""
 
@@ -84,8 +89,13 @@ class Kernels:
     def load(self) -> dict[str, int]:
         """Compile or fetch from disk what was lowered; the addresses of all code."""
         if self.waiting:
-            waiting, self.waiting = self.waiting, {}
-            self.addresses.update(jit.load(waiting, Target.host()))
+            waiting = dict(self.waiting)
+            for optimise in (True, False):
+                chosen = {n: text for n, text in waiting.items() if _needs_passes(n) is optimise}
+                if chosen:
+                    self.addresses.update(jit.load(chosen, Target.host(), optimise))
+            for name in waiting:  # only now: what could not be compiled is tried again
+                self.waiting.pop(name, None)
         return self.addresses
 
 

@@ -117,9 +117,16 @@ def without_fresh(graph: Graph) -> Graph:
     return Graph(graph.types, graph.inputs, nodes, [renamed.get(v, v) for v in graph.outputs])
 
 
-def trace(label: str, function: Function, leaves: Sequence[Any], structure: Structure) -> Recording:
+def trace(
+    label: str,
+    function: Function,
+    leaves: Sequence[Any],
+    structure: Structure,
+    needs_grad: Sequence[bool] | None = None,
+) -> Recording:
     """Run ``function(*args)`` with ``args`` built from ``leaves``, a ``TensorType`` becoming a tensor.
 
+    Any floating-point tensor may be differentiated later, unless ``needs_grad`` says which are.
     Raises ``TraceError`` where the function needs a value, naming the line.
     """
     outer = THREAD.tape
@@ -128,9 +135,10 @@ def trace(label: str, function: Function, leaves: Sequence[Any], structure: Stru
     try:
         arguments: list[Any] = []
         count = 0
-        for item in leaves:
+        for i, item in enumerate(leaves):
             if isinstance(item, TensorType):
-                arguments.append(Tensor(tape.input(item, item.dtype.floating)))
+                needs = item.dtype.floating if needs_grad is None else needs_grad[i]
+                arguments.append(Tensor(tape.input(item, needs)))
                 count += 1
             else:
                 arguments.append(item)

@@ -167,7 +167,7 @@ def transposed(f: Function, rows: list[Value]) -> list[Value]:
         if part == 4:
             low = [interleaved(group[i], group[i + 1], 1, False) for i in (0, 2)]
             high = [interleaved(group[i], group[i + 1], 1, True) for i in (0, 2)]
-            group = [interleaved(*pair, 2, half) for pair in (low, high) for half in (False, True)]
+            group = [interleaved(a, b, 2, half) for a, b in (low, high) for half in (False, True)]
         else:
             group = [interleaved(group[0], group[1], 1, half) for half in (False, True)]
         groups.append(group)
@@ -181,11 +181,9 @@ def transposed(f: Function, rows: list[Value]) -> list[Value]:
     for place in range(part):
         across = [group[place] for group in groups]
         if parts == 4:
-            even = [alternate(across[i], across[i + 1], 0) for i in (0, 2)]
-            odd = [alternate(across[i], across[i + 1], 1) for i in (0, 2)]
-            across = [
-                alternate(*even, 0), alternate(*odd, 0), alternate(*even, 1), alternate(*odd, 1)
-            ]  # fmt: skip
+            pairs = [(across[0], across[1]), (across[2], across[3])]
+            even, odd = ([alternate(a, b, half) for a, b in pairs] for half in (0, 1))
+            across = [alternate(a, b, half) for half in (0, 1) for a, b in (even, odd)]
         elif parts == 2:
             across = [alternate(across[0], across[1], half) for half in (0, 1)]
         for number, column in enumerate(across):

@@ -1,0 +1,180 @@
+"""The measuring process: starts contenders, lets them take turns, and condenses what they report.
+
+Each contender is a process of its own, pinned to its processors.  Blocks take turns, A B C A B C, so
+that a machine which slows down or is shared slows all alike; ratios are taken within a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_REST = 0.02  # seconds between blocks, for threads of the last one to stop spinning
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to measure: the seconds of a block, how many rounds, and for which numbers of threads."""
+
+    seconds: float = 0.7
+    rounds: int = 7
+    threads: tuple[int, ...] = (1, 2)
+
+
+def settings(description: str | None, **defaults: Any) -> Settings:
+    """What the command line asks for."""
+    return settings_of(
+        add_arguments(argparse.ArgumentParser(description=description), **defaults).parse_args()
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser, **defaults: Any) -> argparse.ArgumentParser:
+    default = Settings(**defaults)
+    parser.add_argument(
+        "--seconds", type=float, default=default.seconds, help="length of a block (%(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=default.rounds, help="blocks of each (%(default)s)")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=default.threads, help="numbers of threads (1 2)"
+    )
+    return parser
+
+
+def settings_of(chosen: argparse.Namespace) -> Settings:
+    return Settings(chosen.seconds, chosen.rounds, tuple(chosen.threads))
+
+
+def processors() -> list[int]:
+    """The processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def environment(threads: int, cache: str | None = None) -> dict[str, str]:
+    """The variables of a measured process: numbers of threads, and where machine code is kept."""
+    made = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    # The sources beside this folder are what is measured, installed or not.
+    made["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), made.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    if cache is not None:
+        made["XDG_CACHE_HOME"] = cache
+    return made
+
+
+class Contender:
+    """A process that measures one mode on so many threads; use it in a ``with`` block."""
+
+    def __init__(self, module: str, mode: str, threads: int, cache: str | None = None) -> None:
+        self.mode = mode
+        self.threads = threads
+        chosen = processors()[:threads]
+        pinned = ",".join(map(str, chosen)) if hasattr(os, "sched_setaffinity") else ""
+        command = [sys.executable, "-m", "benchmarks.worker", module, mode, str(threads), pinned]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(threads, cache), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(
+                f"the process of {self.mode} on {self.threads} threads ended; see its error above"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+@dataclass
+class Series:
+    """What one contender did in all rounds: seconds per step of each block, and the numbers of its steps."""
+
+    mode: str
+    threads: int
+    import_seconds: float
+    first: list[float]
+    first_values: list[list[float]]
+    times: list[float] = field(default_factory=list)
+    means: list[list[float]] = field(default_factory=list)
+    last: list[float] = field(default_factory=list)
+    peak: int = 0
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times)
+
+    @property
+    def best(self) -> float:
+        return min(self.times)
+
+    @property
+    def spread(self) -> float:
+        """How far apart the blocks lie: (longest - shortest) / median."""
+        return (max(self.times) - self.best) / self.median
+
+    def part(self, i: int) -> float:
+        """The median over the blocks of the ``i``-th number of a step."""
+        return statistics.median(m[i] for m in self.means)
+
+
+def ratio(peer: Series, ours: Series) -> float:
+    """How many times longer the peer takes: the median of the ratios within each round."""
+    return statistics.median(a / b for a, b in zip(peer.times, ours.times, strict=True))
+
+
+@contextmanager
+def contenders(module: str, modes: Sequence[str], threads: Sequence[int]) -> Iterator[list[Contender]]:
+    """A process for each mode and number of threads.  Machine code is kept in a folder of this run."""
+    with ExitStack() as stack:
+        cache = stack.enter_context(tempfile.TemporaryDirectory())
+        yield [stack.enter_context(Contender(module, mode, n, cache)) for n in threads for mode in modes]
+
+
+def compete(racing: Sequence[Contender], case: str, chosen: Settings) -> list[Series]:
+    """Prepare ``case`` everywhere, warm up, and let all take turns."""
+    series = []
+    for c in racing:
+        ready = c.ask(do="prepare", case=case)
+        series.append(Series(c.mode, c.threads, ready["import"], ready["first"], ready["first_values"]))
+    for c in racing:
+        c.ask(do="block", case=case, seconds=chosen.seconds / 2)
+    for _ in range(chosen.rounds):
+        for c, s in zip(racing, series, strict=True):
+            time.sleep(_REST)
+            answer = c.ask(do="block", case=case, seconds=chosen.seconds)
+            s.times.append(answer["seconds"])
+            s.means.append(answer["means"])
+            s.last = answer["last"]
+    for c, s in zip(racing, series, strict=True):
+        s.peak = c.ask(do="finish")["peak"]
+    return series
+
+
+def pick(series: Sequence[Series], mode: str, threads: int) -> Series:
+    return next(s for s in series if s.mode == mode and s.threads == threads)

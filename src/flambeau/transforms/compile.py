@@ -1,0 +1,435 @@
+"""``compile``: a function recorded once; later calls skip its Python.
+
+Capture is by agreement.  The second call with a signature records again and compares: whatever
+the function depends on without being given it, and which changed, is an error that names the
+line.  Tensors it closes over are read at each call, and updated at each call as it updates them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import update_wrapper
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from flambeau.dtypes import DType
+from flambeau.engine.carry import trie_path
+from flambeau.engine.convert import from_array, to_numpy
+from flambeau.engine.flatten import flatten
+from flambeau.engine.modes import grad_enabled
+from flambeau.engine.tape import THREAD, Cell, Value
+from flambeau.errors import CaptureError, OperandError, located
+from flambeau.graph.graph import freeze
+from flambeau.graph.where import NOWHERE, Where
+from flambeau.tensor import Tensor
+from flambeau.transforms import tree
+from flambeau.transforms.capture import OfTensor, Snapshot, Update, run
+from flambeau.transforms.tracing import Function, Recording, name_of, trace
+from flambeau.transforms.tree import Structure
+
+LOG = logging.getLogger("flambeau.compile")
+
+
+class Program:
+    """One recording of a function: its graph, where its operands come from, and what it updates."""
+
+    def __init__(self, label: str, f: Function, leaves: Sequence[Any], structure: Structure) -> None:
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
+        items = [x._value.type if isinstance(x, Tensor) else x for x in leaves]
+        needs = [isinstance(x, Tensor) and x.requires_grad for x in leaves]
+        snapshot = Snapshot()
+        self.results: list[Any] = []
+        self.structure = structure
+        updates: list[Update] = []
+        abstract: list[Tensor] = []
+
+        def record(args: Any, kwargs: Any) -> list[Tensor]:
+            nonlocal abstract
+            abstract = [x for x in tree.flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+            starts = [t._value for t in abstract]
+            for inner, outer in zip(abstract, tensors, strict=True):
+                if outer.requires_grad and outer.is_leaf:
+                    inner._value.handle = ref(inner)
+            results, self.structure = tree.flatten(f(*args, **kwargs))
+            tape = THREAD.tape
+            out = [x for x in results if isinstance(x, Tensor)]
+            changes = snapshot.changes(tape, [*abstract, *out])
+            self.steps = changes.steps
+            self.made_some = bool(changes.made)
+            freed = flatten(tape.state).freed
+
+            def connected(value: Value) -> bool:
+                return value.needs_grad and value.handle is None and tape.index.get(value) not in freed
+
+            news: list[Tensor] = []
+            for i, (t, start) in enumerate(zip(abstract, starts, strict=True)):
+                if t._value is not start:
+                    updates.append(Update(t, i, False, True, connected(t._value)))
+                    news.append(Tensor(t._value))
+                if t._grad is not None:
+                    updates.append(Update(t, i, True, True, t._grad.requires_grad))
+                    news.append(t._grad)
+            for held, group in ((True, changes.updated), (False, changes.made)):
+                for t in group:
+                    updates.append(Update(t, -1, False, held, connected(t._value)))
+                    news.append(Tensor(t._value))
+            self.cleared = [t for t in changes.graded if t._grad is None]
+            for t in changes.graded:
+                if t._grad is not None:
+                    updates.append(Update(t, -1, True, True, t._grad.requires_grad))
+                    news.append(t._grad)
+            known = {id(t): None for t, _, _ in snapshot.tensors}
+            self.results = [
+                ("argument", next(i for i, t in enumerate(abstract) if t is x))
+                if any(t is x for t in abstract)
+                else ("handle", x)
+                if id(x) in known and isinstance(x, Tensor)
+                else ("tensor", connected(x._value))
+                if isinstance(x, Tensor)
+                else ("constant", x)
+                for x in results
+            ]
+            self.grads_before = [
+                (t, t_grad is not None) for t, _, t_grad in snapshot.tensors if any(t is u for u in changes.graded)
+            ]
+            plain = [x for x, kind in zip(results, self.results, strict=True) if kind[0] == "tensor"]
+            return [*plain, *news]
+
+        arguments = Structure(tuple, (0, 1), structure.children)
+        try:
+            recording = trace(label, record, items, arguments, needs)
+        finally:
+            snapshot.restore()
+        self.updates = updates
+        self.recording: Recording = recording
+        self.graph = recording.graph
+        self.sources: list[OfTensor | Value] = [snapshot.sources.get(v, v) for v in recording.captured]
+        self.expected = [(v.type, v.needs_grad) for v in recording.captured]
+        self.numbers = recording.operands()[len(recording.captured) :]
+        self.grad = any(kind == ("tensor", True) for kind in self.results) or any(u.connected for u in updates)
+
+    def stale(self) -> str:
+        """Why the program no longer fits the tensors it closes over, or nothing."""
+        for source, (type, needs) in zip(self.sources, self.expected, strict=True):
+            if isinstance(source, Value):
+                continue
+            if type_of_gradient_is_gone(source):
+                return "a gradient that was there when the function was recorded is None now"
+            value = source.read()
+            if value.type is not type and value.type != type:
+                return f"a tensor it closes over was {type} and is {value.type}"
+            if value.needs_grad is not needs:
+                return f"requires_grad of a tensor it closes over ({type}) changed from {needs} to {value.needs_grad}"
+            if source.twins and source.split():
+                return f"two tensors it closes over ({type}) shared a value and no longer do"
+        for t, had in self.grads_before:
+            if (t._grad is not None) is not had:
+                was, now = ("there", "None") if had else ("None", "there")
+                return f"the gradient of a tensor it closes over ({t._value.type}) was {was} and is {now}"
+        return ""
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        for cell, step in self.steps:
+            cell.value += step
+        operands: list[Any] = [t._value for t in tensors]
+        operands += [s if type(s) is Value else s.read() for s in self.sources]  # type: ignore[union-attr]
+        operands += self.numbers
+        try:
+            made = run(self.graph, operands, self.updates, tensors, self.grad)
+        except BaseException:
+            for cell, step in self.steps:
+                cell.value -= step
+            raise
+        for t in self.cleared:
+            t._grad = None
+        it = iter(made)
+        out: list[Any] = []
+        for kind, x in self.results:
+            if kind == "tensor":
+                value = next(it)
+                out.append(Tensor(value) if x or not value.needs_grad else Tensor(value).detach())
+            elif kind == "argument":
+                out.append(tensors[x])
+            else:
+                out.append(x)
+        return self.structure.unflatten(out)
+
+
+def type_of_gradient_is_gone(source: OfTensor) -> bool:
+    """Whether a source is a gradient that there is none of at present."""
+    return type(source) is not OfTensor and source.tensor._grad is None
+
+
+# --- agreement ----------------------------------------------------------------------------------
+
+
+def disagreement(label: str, first: Program, second: Program) -> CaptureError | None:
+    """What the second recording has different from the first, as an error that names the line."""
+    a, b = first.recording, second.recording
+    before = f"{label}: the second call recorded something else than the first: "
+    advice = "; pass what changes as an argument, or keep it in a tensor"
+    old, new = trie_path(a.state), trie_path(b.state)
+    position = number = 0
+    for k, (x, y) in enumerate(zip(old, new, strict=False)):
+        if x.entry != y.entry or x.recorded_grad is not y.recorded_grad:
+            error = CaptureError(f"{before}{_entry_text(x)} at first and {_entry_text(y)} the second time{advice}")
+            return _at(error, b, position)
+        if x.entry[0] != "leaf":
+            for i in x.entry[2]:
+                if isinstance(i, DType):
+                    u, v = a.numbers[number], b.numbers[number]
+                    number += 1
+                    if u is not v and (isinstance(u, Cell) or isinstance(v, Cell) or freeze(u) != freeze(v)):
+                        return _at(CaptureError(f"{before}the number {u!r} is now {v!r}{advice}"), b, position)
+        position += len(x.types)
+    if len(old) != len(new):
+        more, which = (old, "first") if len(old) > len(new) else (new, "second")
+        extra = more[min(len(old), len(new))]
+        error = CaptureError(f"{before}only the {which} has {_entry_text(extra)}{advice}")
+        return _at(error, a if more is old else b, position)
+    for u, v in zip(first.sources, second.sources, strict=True):
+        error = _compare_sources(before, advice, u, v)
+        if error is not None:
+            return error
+    kinds = [[(k, x if k in ("argument", "constant") else None) for k, x in p.results] for p in (first, second)]
+    if first.structure != second.structure or not _same_results(kinds[0], kinds[1]) or a.outputs != b.outputs:
+        return CaptureError(f"{before}the results are not the same{_results_text(kinds)}{advice}")
+    if [(id(c), d) for c, d in first.steps] != [(id(c), d) for c, d in second.steps]:
+        return CaptureError(
+            f"{before}a cell advanced by {[d for _, d in first.steps]} at first and by "
+            f"{[d for _, d in second.steps]} the second time{advice}"
+        )
+    return None
+
+
+def _compare_sources(before: str, advice: str, u: Any, v: Any) -> CaptureError | None:
+    if isinstance(u, OfTensor) and isinstance(v, OfTensor):
+        if u.tensor is v.tensor and type(u) is type(v):
+            return None
+        return CaptureError(f"{before}it closes over another tensor, {v.read().type}{advice}")
+    if isinstance(u, Value) and isinstance(v, Value):
+        x, y = to_numpy(u), to_numpy(v)
+        if x.shape == y.shape and x.tobytes() == y.tobytes():
+            return None
+        return CaptureError(
+            f"{before}a tensor made inside of it from Python data was {_short(x)} and is {_short(y)}{advice}"
+        )
+    return CaptureError(f"{before}a tensor that was made inside of it comes from outside now, or the other way{advice}")
+
+
+def _short(x: Any) -> str:
+    return np.array2string(x, threshold=6, edgeitems=2, separator=", ")
+
+
+def _same_results(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    if len(a) != len(b):
+        return False
+    for (k, x), (m, y) in zip(a, b, strict=True):
+        if k != m or not (x is y or x == y):
+            return False
+    return True
+
+
+def _results_text(kinds: Sequence[Any]) -> str:
+    for (k, x), (m, y) in zip(*kinds, strict=False):
+        if k == m == "constant" and x != y:
+            return f": {x!r} at first and {y!r} the second time"
+    return ""
+
+
+def _entry_text(state: Any) -> str:
+    entry = state.entry
+    if entry[0] == "leaf":
+        return f"a tensor {entry[1]} from outside"
+    name = getattr(entry[0], "__name__", "a gradient")
+    return f"{name} giving {', '.join(map(str, state.types))}"
+
+
+def _at(error: CaptureError, recording: Recording, position: int) -> CaptureError:
+    found = NOWHERE
+    for start, code, offset, layer in recording.places:
+        if start > position:
+            break
+        found = Where(code, offset, layer)
+    located(error, str(found))
+    return error
+
+
+# --- the function -------------------------------------------------------------------------------
+
+
+class compile:  # noqa: A001, N801  used like a function, and called so in every framework
+    """A function that is recorded once for each signature and then runs without its Python.
+
+    The signature is the structure of the arguments, the shapes, dtypes and ``requires_grad`` of
+    tensors, and the values of everything else; at most ``limit`` signatures are kept, the least
+    recently used are dropped.  Tensors that the function closes over are read at each call, and
+    those it updates in place, and gradients it sets, are updated at each call.  What else it
+    depends on must stay the same: the second call with a signature records again and raises
+    ``CaptureError`` where anything differs.  Inside, a tensor's value cannot be looked at
+    (``TraceError``).
+
+    ``explain()`` says in a sentence each why the function was recorded again; the same goes to the
+    logger ``flambeau.compile``.
+
+    >>> import flambeau as fb
+    >>> double = fb.compile(lambda x: x * 2)
+    >>> double(fb.asarray([1.0, 2.0]))
+    tensor([2., 4.])
+    """
+
+    def __init__(self, f: Function, limit: int = 128) -> None:
+        self._f = f
+        self._limit = limit
+        self._programs: OrderedDict[Any, tuple[Program, bool]] = OrderedDict()
+        self._reasons: list[str] = []
+        self._last: Any = None
+        self._label = f"compile({name_of(f)})"
+        update_wrapper(self, f, assigned=("__name__", "__doc__", "__qualname__", "__module__"), updated=())
+
+    def __repr__(self) -> str:
+        return f"<compiled {name_of(self._f)}: {len(self._programs)} signatures>"
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else _Bound(self, instance)
+
+    def explain(self) -> list[str]:
+        """Why the function was recorded, one sentence for each time."""
+        return list(self._reasons)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if THREAD.tape.abstract:
+            return self._f(*args, **kwargs)
+        leaves, structure = tree.flatten((args, kwargs))
+        key: list[Any] = [structure, grad_enabled.get()]
+        tensors: list[Tensor] = []
+        for i, x in enumerate(leaves):
+            if isinstance(x, np.ndarray):
+                x = leaves[i] = Tensor(from_array(x))
+            if isinstance(x, Tensor):
+                value = x._value
+                tensors.append(x)
+                key.append((value.type, value.needs_grad))
+            else:
+                key.append((type(x), freeze(x)))
+        signature = tuple(key)
+        try:
+            found = self._programs.get(signature)
+        except TypeError:
+            bad = next(x for x in leaves if not isinstance(x, Tensor) and not _hashable(x))
+            raise OperandError(
+                f"{self._label}: an argument is a {type(bad).__name__}, which cannot be compared between calls"
+            ) from None
+        if found is not None:
+            program, agreed = found
+            if agreed:
+                reason = program.stale()
+                if not reason:
+                    self._programs.move_to_end(signature)
+                    return program(tensors)
+                self._note(f"{self._label} is recorded again: {reason}")
+                found = None
+            elif program.stale():
+                self._note(f"{self._label} is recorded again: {program.stale()}")
+                found = None
+        elif self._last is not None:
+            self._note(f"{self._label} is recorded again: {_difference(self._f, self._last, signature)}")
+        else:
+            self._note(f"{self._label} is recorded: it is the first call")
+        self._last = signature
+        return self._record(signature, found, leaves, structure, tensors)
+
+    def _record(
+        self, signature: Any, found: Any, leaves: list[Any], structure: Structure, tensors: list[Tensor]
+    ) -> Any:
+        self._programs.pop(signature, None)
+        program = Program(self._label, self._f, leaves, structure)
+        agreed = False
+        if found is not None:
+            error = disagreement(self._label, found[0], program)
+            if error is None:
+                agreed = True
+            elif not found[0].made_some:  # the first call may have made state that the second one finds
+                raise error
+        self._programs[signature] = (program, agreed)
+        while len(self._programs) > self._limit:
+            self._programs.popitem(last=False)
+        return program(tensors)
+
+    def _note(self, sentence: str) -> None:
+        self._reasons.append(sentence)
+        LOG.info(sentence)
+
+
+class _Bound:
+    """A compiled function as a method: the instance is closed over, not passed."""
+
+    def __init__(self, compiled: compile, instance: Any) -> None:
+        cache = instance.__dict__.setdefault("_flambeau_compiled", {})
+        own = cache.get(compiled)
+        if own is None:
+            own = cache[compiled] = compile(compiled._f.__get__(instance), compiled._limit)
+        self.own = own
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.own(*args, **kwargs)
+
+    def explain(self) -> list[str]:
+        """Why the method was recorded, one sentence for each time."""
+        found: list[str] = self.own.explain()
+        return found
+
+
+def _hashable(x: Any) -> bool:
+    try:
+        hash(x)
+    except TypeError:
+        return False
+    return True
+
+
+def _difference(f: Function, old: Any, new: Any) -> str:
+    """Which argument differs between two signatures, and how."""
+    if old[0] != new[0]:
+        return "the arguments have another structure"
+    if old[1] is not new[1]:
+        return f"gradients were {'on' if old[1] else 'off'} and are {'on' if new[1] else 'off'}"
+    try:
+        names = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        names = []
+    args, kwargs = new[0].children
+    paths = [
+        f"{names[i] if i < len(names) else f'argument {i}'}{path}"
+        for i, child in enumerate(args.children)
+        for path in child.paths()
+    ]
+    paths += [f"{k}{path}" for k, child in zip(kwargs.keys, kwargs.children, strict=True) for path in child.paths()]
+    for path, a, b in zip(paths, old[2:], new[2:], strict=True):
+        if a == b:
+            continue
+        if isinstance(a[0], type) or isinstance(b[0], type):
+            return f"argument {path} changed from {_static(a)} to {_static(b)}"
+        if a[0].dtype is not b[0].dtype:
+            return f"argument {path} changed its dtype from {a[0].dtype} to {b[0].dtype}"
+        if a[0].ndim != b[0].ndim:
+            return f"argument {path} changed its shape from {a[0].shape} to {b[0].shape}"
+        for axis, (n, m) in enumerate(zip(a[0].shape, b[0].shape, strict=True)):
+            if n != m:
+                return f"axis {axis} of argument {path} changed from {n} to {m}"
+        return f"requires_grad of argument {path} changed from {a[1]} to {b[1]}"
+    return "it was dropped, having not been used for long"
+
+
+def _static(part: Any) -> str:
+    if not isinstance(part[0], type):
+        return f"a tensor {part[0]}"
+    value = part[1]
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == "f":
+        return repr(float.fromhex(value[1]))
+    return repr(value[1]) if isinstance(value, tuple) and value[:1] == ("b",) else repr(value)

@@ -1,0 +1,47 @@
+"""What all tests share: a disk cache of their own, fixed seeds, and both executors."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from flambeau.compiler import cache
+from flambeau.engine.executors import use_executor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Machine code goes to a folder of this session, also in processes that tests start."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    cache.set_folder(folder / "flambeau")
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """The same numbers from the global generators in every test, in whatever order they run."""
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator of random numbers with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(params=["llvm", "reference"])
+def both_executors(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test with either executor."""
+    with use_executor(request.param):
+        yield request.param
