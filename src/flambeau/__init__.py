@@ -399,6 +399,7 @@ _SUBMODULES = ("data", "errors", "io", "nn", "optim", "transforms")
 _LATE = {
     name: module
     for module, names in {
+        "flambeau.engine.statistics": ("stats",),
         "flambeau.runtime.threads": ("get_num_threads", "set_num_threads"),
         "flambeau.transforms": (
             "checkpoint", "compile", "custom_function", "grad", "gradcheck", "hessian", "jacobian", "jvp",

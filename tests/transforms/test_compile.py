@@ -8,7 +8,7 @@ from support import close, no_grad, sin, tensor, total
 
 from flambeau.engine.tape import THREAD, Cell
 from flambeau.errors import CaptureError, OperandError, TraceError
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor
 from flambeau.transforms.compile import compile
 from flambeau.transforms.control_flow import cond
@@ -221,7 +221,8 @@ def test_every_recording_is_explained(caplog):
         "compile(f) is recorded: it is the first call",
         "compile(f) is recorded again: axis 0 of argument x changed from 3 to 2",
         "compile(f) is recorded again: argument x changed its shape from (2,) to (2, 3)",
-        "compile(f) is recorded again: argument x changed its shape from (2, 3) to (3,)",
+        "compile(f) is recorded again: argument x changed its dtype from float64 to float32 and "
+        "its shape from (2, 3) to (3,)",
         "compile(f) is recorded again: the arguments have another structure",
         "compile(f) is recorded again: argument n changed from 2 to 3",
         "compile(f) is recorded again: gradients were on and are off",

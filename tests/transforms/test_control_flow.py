@@ -5,7 +5,7 @@ import pytest
 from support import close, exp, numeric, sin, tensor, total
 
 from flambeau.errors import DTypeError, GradientError, OperandError, ShapeError
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 from flambeau.transforms.compile import compile
 from flambeau.transforms.control_flow import cond, scan, while_loop
 from flambeau.transforms.custom import host_call

@@ -9,7 +9,7 @@ from support import close, no_grad, numeric, sin, tensor, total
 
 from flambeau.engine.tape import THREAD
 from flambeau.errors import GradientError, OperandError, ShapeError
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor
 from flambeau.transforms.forward import hessian, jacobian, jvp
 from flambeau.transforms.gradient import grad, value_and_grad, vjp

@@ -6,7 +6,7 @@ from support import close, sin, tensor, total
 
 from flambeau.engine.tape import THREAD
 from flambeau.errors import OperandError, ShapeError, TraceError
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 from flambeau.transforms.gradient import grad
 from flambeau.transforms.vectorize import vmap
 

@@ -23,7 +23,7 @@ from flambeau.engine.tape import HOOKS, THREAD, Cell, State, Tape, Value
 from flambeau.errors import FlambeauError, GradientError, TraceError, located
 from flambeau.graph.graph import Graph
 from flambeau.runtime.buffers import Buffer
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 
 
 def _baseline() -> int:

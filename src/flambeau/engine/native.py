@@ -28,7 +28,7 @@ from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
 from flambeau.runtime.interrupts import Deferred
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 
 _LOWER = {"elementwise": elementwise.lower, "reduction": reduction.lower, "contraction": contraction.lower}
 _CACHED_STRUCTURES = 4096
@@ -199,17 +199,20 @@ class NativeExecutable:
         for step in self.steps:
             if type(step) is Program:
                 step.run(bases)
+                COUNTS.launches += step.calls
             else:
                 self._host(step, bases, held)  # type: ignore[arg-type]
         after = None
         if self.last is not None:
             with Deferred() as deferred:
                 self.last.run(bases)
+            COUNTS.launches += self.last.calls
             after = deferred.deliver
         del numbers  # kept until here: the program reads it
         return Done([held[slot] for slot in self.results], after)
 
     def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
+        COUNTS.host_calls += 1
         node = host.step.node
         arrays = []
         for place, data in host.inputs:

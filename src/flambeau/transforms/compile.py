@@ -415,15 +415,26 @@ def _difference(f: Function, old: Any, new: Any) -> str:
             continue
         if isinstance(a[0], type) or isinstance(b[0], type):
             return f"argument {path} changed from {_static(a)} to {_static(b)}"
-        if a[0].dtype is not b[0].dtype:
-            return f"argument {path} changed its dtype from {a[0].dtype} to {b[0].dtype}"
-        if a[0].ndim != b[0].ndim:
-            return f"argument {path} changed its shape from {a[0].shape} to {b[0].shape}"
-        for axis, (n, m) in enumerate(zip(a[0].shape, b[0].shape, strict=True)):
-            if n != m:
-                return f"axis {axis} of argument {path} changed from {n} to {m}"
-        return f"requires_grad of argument {path} changed from {a[1]} to {b[1]}"
+        return _type_difference(path, a, b)
     return "it was dropped, having not been used for long"
+
+
+def _type_difference(path: str, a: Any, b: Any) -> str:
+    changes = []
+    if a[0].dtype is not b[0].dtype:
+        changes.append(f"its dtype from {a[0].dtype} to {b[0].dtype}")
+    if a[0].ndim != b[0].ndim:
+        changes.append(f"its shape from {a[0].shape} to {b[0].shape}")
+    else:
+        sizes = zip(a[0].shape, b[0].shape, strict=True)
+        axes = [(axis, n, m) for axis, (n, m) in enumerate(sizes) if n != m]
+        if axes and not changes:
+            moved = " and ".join([f"axis {axis} of argument {path} changed from {n} to {m}" for axis, n, m in axes])
+            return moved
+        changes += [f"the size of its axis {axis} from {n} to {m}" for axis, n, m in axes]
+    if not changes:
+        changes.append(f"requires_grad from {a[1]} to {b[1]}")
+    return f"argument {path} changed {' and '.join(changes)}"
 
 
 def _static(part: Any) -> str:
