@@ -11,7 +11,7 @@ from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import THREAD
 from flambeau.errors import GradientError
 from flambeau.primitives import elementwise as e
-from flambeau.stats import COUNTS
+from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor, apply
 
 X = np.array([0.5, -1.5, 2.0])

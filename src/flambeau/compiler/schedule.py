@@ -15,7 +15,6 @@ from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.tasks import (
-    MAX_AXES,
     Sources,
     Task,
     contraction_task,
@@ -163,10 +162,6 @@ class _Scheduler:
             task = contraction_task(
                 self.graph, group, self.sources, product_of(self.graph, root, *views), self._copy
             )
-        if len(task.sizes) > MAX_AXES:
-            for n in nodes:
-                self._host(n)
-            return
         self._add(task)
 
     def _operand(self, v: int) -> View:

@@ -12,8 +12,6 @@ from flambeau.compiler.views import View, collapse, dense_strides
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
 
-MAX_AXES = 8
-
 
 @dataclass(slots=True)
 class Task:
@@ -192,6 +190,13 @@ def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
     labels = [int(i in reduced) for i in range(len(whole))]
     sizes, steps, groups = collapse(whole, strides, labels)
     kinds = [AxisKind.REDUCE if g[0] in reduced else AxisKind.GRID for g in groups]
+    inner = [i for i in range(len(whole)) if i not in reduced or whole[i] != 1]
+    if inner and inner[-1] not in reduced and AxisKind.REDUCE in kinds and kinds[-1] is AxisKind.REDUCE:
+        # One column is a column all the same: its bits may not depend on how many there are.
+        sizes.append(1)
+        kinds.append(AxisKind.GRID)
+        for s in steps:
+            s.append(1)
     if AxisKind.REDUCE not in kinds:
         sizes.append(1)
         kinds.append(AxisKind.REDUCE)

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from flambeau.engine.executor import Executor
-from flambeau.engine.native import NativeExecutor
 from flambeau.engine.reference import ReferenceExecutor
 from flambeau.errors import OperandError
 
-_EXECUTORS: dict[str, Executor] = {"reference": ReferenceExecutor(), "llvm": NativeExecutor()}
 _ACTIVE: ContextVar[Executor | None] = ContextVar("flambeau_executor", default=None)
-_DEFAULT = ["llvm"]
+
+
+def _native() -> Executor:
+    from flambeau.engine.native import NativeExecutor  # the compiler is loaded when it is first needed
+
+    return NativeExecutor()
+
+
+_MAKERS: dict[str, Callable[[], Executor]] = {"llvm": _native, "reference": ReferenceExecutor}
+_MADE: dict[str, Executor] = {}
+DEFAULT = "llvm"
 
 
 def executor(name: str) -> Executor:
     """The executor called ``name``: "llvm" or "reference"."""
-    found = _EXECUTORS.get(name)
+    found = _MADE.get(name)
     if found is None:
-        raise OperandError(f"there is no executor called {name!r}; available: {', '.join(_EXECUTORS)}")
+        maker = _MAKERS.get(name)
+        if maker is None:
+            raise OperandError(f"there is no executor called {name!r}; available: {', '.join(_MAKERS)}")
+        found = _MADE.setdefault(name, maker())
     return found
 
 
 def active_executor() -> Executor:
     """The executor that evaluates on this thread."""
-    return _ACTIVE.get() or _EXECUTORS[_DEFAULT[0]]
+    return _ACTIVE.get() or _MADE.get(DEFAULT) or executor(DEFAULT)
 
 
 @contextmanager
