@@ -131,12 +131,19 @@ def _compared(level: str, measured: dict[Shape, list[Series]], threads: int, pea
                 percent(ours.spread),
                 f"{ratios[-1]:.2f}",
                 f"{peer.best / ours.best:.2f}",
-            )  # fmt: skip
+            )
         )
     head = (
-        f"{level}, {threads} thread{'s' if threads > 1 else ''}", "flambeau", "PyTorch", "GFLOP/s", "PyTorch GFLOP/s",
-        "of peak", "spread", "ratio", "of minima",
-    )  # fmt: skip
+        f"{level}, {threads} thread{'s' if threads > 1 else ''}",
+        "flambeau",
+        "PyTorch",
+        "GFLOP/s",
+        "PyTorch GFLOP/s",
+        "of peak",
+        "spread",
+        "ratio",
+        "of minima",
+    )
     mean = geometric_mean(ratios)
     return f"{table(head, rows)}\n\nGeometric mean of the ratio ({level}, {threads}): {mean:.3f}"
 

@@ -68,7 +68,6 @@ def processors() -> list[int]:
 def environment(threads: int, cache: str | None = None) -> dict[str, str]:
     """The variables of a measured process: numbers of threads, and where machine code is kept."""
     made = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
-    # The sources beside this folder are what is measured, installed or not.
     made["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), made.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     if cache is not None:
         made["XDG_CACHE_HOME"] = cache

@@ -113,14 +113,15 @@ def run(chosen: Settings) -> str:
                 f"{ratio(s, ours):.2f}",
                 megabytes(s.peak),
                 f"{s.first_values[0][0]:.2f} to {s.last[0]:.1e}",
-            )  # fmt: skip
+            )
         )
     head = ("", "threads", "median", "minimum", "spread", "times flambeau's", "peak memory", "loss")
-    first = first_steps(chosen.threads[-1])
+    threads = chosen.threads[-1]
+    first = first_steps(threads)
     return "\n\n".join(
         [
             table(head, rows),
-            f"The first step of a process, imports excluded (median of {FIRST_RUNS}, {chosen.threads[-1]} threads):",
+            f"The first step of a process, imports excluded (median of {FIRST_RUNS}, {threads} threads):",
             table(("", "time"), [(name, duration(t)) for name, t in first.items()]),
         ]
     )

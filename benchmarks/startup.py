@@ -130,7 +130,7 @@ def run(chosen: Settings) -> str:
                 str(runs[name][0][2]),
                 own,
                 whole,
-            )  # fmt: skip
+            )
         )
     head = ("", "import", "minimum", "memory after", "modules", "own size", "with what it requires")
     heavy = heavy_modules()

@@ -128,7 +128,9 @@ class Tensor:
 
     def _record(self, fn: Builder, attrs: tuple[Any, ...], *operands: Any) -> Any:
         """Record a builder on this tensor and others; one Tensor, or a tuple of them."""
-        made = THREAD.tape.record(fn, attrs, [self._value, *[x._value if isinstance(x, Tensor) else x for x in operands]])
+        made = THREAD.tape.record(
+            fn, attrs, [self._value, *[x._value if isinstance(x, Tensor) else x for x in operands]]
+        )
         return tuple([Tensor(v) for v in made]) if type(made) is tuple else Tensor(made)
 
     # -- what it is ---------------------------------------------------------------------------
@@ -191,7 +193,9 @@ class Tensor:
     def item(self) -> Any:
         """The only element, as a Python number; raises ``ShapeError`` where there are others."""
         if self.size != 1:
-            raise ShapeError(f"item: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements, not 1")
+            raise ShapeError(
+                f"item: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements, not 1"
+            )
         return self.numpy().reshape(()).item()
 
     def tolist(self) -> Any:
@@ -245,7 +249,9 @@ class Tensor:
     def requires_grad_(self, wanted: bool = True) -> Tensor:
         """Make this tensor a leaf that gradients are taken to (or, with False, stop that)."""
         if wanted and not self.dtype.floating:
-            raise GradientError(f"requires_grad: only floating-point tensors have gradients, not {self.dtype}")
+            raise GradientError(
+                f"requires_grad: only floating-point tensors have gradients, not {self.dtype}"
+            )
         if wanted != self._value.needs_grad:
             if not wanted and not self.is_leaf:
                 raise GradientError("requires_grad: only a leaf can stop needing gradients; use detach()")
@@ -403,7 +409,9 @@ class Tensor:
     def __dlpack_device__(self) -> tuple[int, int]:
         return (1, 0)
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         array = self.numpy()
         if copy is None and max_version is None:
             copy = True  # a reader of the old protocol could not see that the memory is read-only
@@ -435,7 +443,6 @@ class Tensor:
                 "a leaf that requires gradients cannot be changed in place: its gradient would be lost; "
                 "use no_grad() to update it"
             )
-
 
     # -- operators ----------------------------------------------------------------------------
 
@@ -478,8 +485,8 @@ class Tensor:
     __pow__ = _power
     __rpow__ = _operator(elementwise.pow, reflected=True)
     __ipow__ = _in_place(elementwise.pow)
-    __eq__ = _operator(elementwise.eq)  # type: ignore[assignment]
-    __ne__ = _operator(elementwise.ne)  # type: ignore[assignment]
+    __eq__ = _operator(elementwise.eq)
+    __ne__ = _operator(elementwise.ne)
     __lt__ = _operator(elementwise.lt)
     __le__ = _operator(elementwise.le)
     __gt__ = _operator(elementwise.gt)
@@ -514,5 +521,3 @@ def _values_in(key: Any) -> Any:
     if isinstance(key, tuple):
         return tuple([k._value if isinstance(k, Tensor) else k for k in key])
     return key
-
-

@@ -20,5 +20,5 @@ cd "$suite"
 PYTHONPATH="$here/../../src${PYTHONPATH:+:$PYTHONPATH}" \
 ARRAY_API_TESTS_MODULE=flambeau \
 ARRAY_API_TESTS_VERSION=2024.12 \
-    exec "${PYTHON:-python3}" -m pytest array_api_tests \
+    exec "${PYTHON:-python3}" -m pytest -o testpaths=array_api_tests \
     --skips-file "$here/array_api_skips.txt" --max-examples 20 --disable-deadline -p no:cacheprovider "$@"

@@ -25,9 +25,7 @@ def with_axis(x: Var, size: Size) -> Var:
     return broadcast(x, (size, *x.shape), range(1, x.ndim + 1))
 
 
-def batch(
-    graph: Graph, inputs: Sequence[bool], size: Size, outputs: Sequence[bool] | None = None
-) -> Batched:
+def batch(graph: Graph, inputs: Sequence[bool], size: Size, outputs: Sequence[bool] | None = None) -> Batched:
     """``graph`` with a leading axis of ``size`` on the inputs marked in ``inputs``.
 
     Nodes that no batched input reaches are computed once.  With ``outputs``, the outputs marked

@@ -50,7 +50,9 @@ def pushforward(graph: Graph, inputs: Sequence[int], outputs: Sequence[int] | No
                 continue
             rule = node.primitive.jvp
             if isinstance(rule, NoGradient):
-                error = GradientError(f"{node.primitive.name} cannot be differentiated forwards: {rule.reason}")
+                error = GradientError(
+                    f"{node.primitive.name} cannot be differentiated forwards: {rule.reason}"
+                )
                 raise located(error, str(node.where))
             out = rule(moving, mine, made, **node.attrs)
             if isinstance(out, Var) or out is None:

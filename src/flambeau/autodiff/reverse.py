@@ -17,8 +17,33 @@ from flambeau.graph.primitive import Effect, Lowering, NoGradient
 from flambeau.primitives.elementwise import add
 
 _DEAR_ELEMENTWISE = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p tanh sigmoid erf sin cos tan asin acos atan sinh cosh asinh "
-    "acosh atanh atan2 pow logaddexp hypot".split()
+    [
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "tanh",
+        "sigmoid",
+        "erf",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "sinh",
+        "cosh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "atan2",
+        "pow",
+        "logaddexp",
+        "hypot",
+    ]
 )
 
 

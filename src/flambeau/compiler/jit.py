@@ -59,7 +59,9 @@ def load(modules: Mapping[str, str], target: Target | None = None, optimise: boo
         wanted = {name: (key_of(text, goal, optimise), text) for name, text in modules.items()}
         missing = {key: (name, text) for name, (key, text) in wanted.items() if key not in _loaded}
         if missing:
-            objects = {key: (name, _object(key, name, text, goal, optimise)) for key, (name, text) in missing.items()}
+            objects = {
+                key: (name, _object(key, name, text, goal, optimise)) for key, (name, text) in missing.items()
+            }
             _link(objects, goal)
         addresses: dict[str, int] = {}
         for name, (key, _) in wanted.items():
@@ -184,9 +186,7 @@ def _machine(target: Target) -> Any:
     return found
 
 
-def _object(
-    key: bytes, name: str, text: str, target: Target, optimise: bool
-) -> tuple[list[str], bytes]:
+def _object(key: bytes, name: str, text: str, target: Target, optimise: bool) -> tuple[list[str], bytes]:
     """The object file of ``text``, from the disk cache or compiled now."""
     store = cache.current()
     payload = store.load(key)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 ALIGNMENT = 64
 
 
-def plan_arena(sizes: Mapping[int, int], born: Mapping[int, int], dies: Mapping[int, int]) -> tuple[dict[int, int], int]:
+def plan_arena(
+    sizes: Mapping[int, int], born: Mapping[int, int], dies: Mapping[int, int]
+) -> tuple[dict[int, int], int]:
     """Byte offsets of values that live from step ``born`` to step ``dies`` (both inclusive), and the total.
 
     Large values are placed first; a value goes to the lowest gap between those it overlaps in time.

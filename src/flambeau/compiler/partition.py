@@ -17,7 +17,19 @@ from dataclasses import dataclass, field
 
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.dtypes import (
-    DType, bfloat16, float16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
+    DType,
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
 )  # fmt: skip
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Lowering
@@ -27,11 +39,11 @@ EPILOGUE_LIMIT = 24
 OPERAND_LIMIT = 24
 WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
-REDUCTIONS = {
-    "reduce_sum": "reduce_sum", "reduce_max": "reduce_max", "reduce_min": "reduce_min", "reduce_prod": "reduce_prod",
-}  # fmt: skip
+REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
-_REDUCED = frozenset((float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64))
+_REDUCED = frozenset(
+    (float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
+)
 
 Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 
@@ -90,14 +102,15 @@ class _Planner:
         if name in MOVES_NOTHING:
             return "view"
         inputs = tuple(types[v].dtype for v in node.inputs)
-        if node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota" and out is not None:
-            if self.supports(name, out.dtype, inputs):
-                return "elementwise"
-        if name in REDUCTIONS and out is not None and out.dtype in _REDUCED and node.attrs["axes"]:
+        if out is None:
+            return "host"
+        pointwise = node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota"
+        if pointwise and self.supports(name, out.dtype, inputs):
+            return "elementwise"
+        if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
-        if name == "dot_general" and out is not None and out.dtype in (float32, float64):
-            if node.attrs["accumulate"] in (None, out.dtype) and inputs[0] is out.dtype:
-                return "contraction"
+        if name == "dot_general" and out.dtype in (float32, float64) and inputs[0] is out.dtype:
+            return "contraction" if node.attrs["accumulate"] in (None, out.dtype) else "host"
         return "host"
 
     def _reach(self) -> tuple[list[int], list[int]]:
@@ -191,7 +204,7 @@ class _Planner:
                 own = other
 
     def numbers(self) -> None:
-        """Join what computes single elements, though nothing connects it: a launch costs more than the work."""
+        """Join what computes single elements, connected or not: a launch costs more than the work."""
         last: Group | None = None
         for group in [g for g in self.groups if g.kind == "elementwise" and not self.shape(g.nodes[0])]:
             if last is not None and len(last.nodes) + len(group.nodes) <= GROUP_LIMIT:
@@ -231,14 +244,21 @@ class _Planner:
             source = self.maker.get(node.inputs[0], -1)
             group = self.group_of.get(source)
             own = self._new("reduction", i, root=i)
-            if group is None or group.kind not in ("elementwise", "reduction") or len(group.nodes) >= GROUP_LIMIT:
+            if (
+                group is None
+                or group.kind not in ("elementwise", "reduction")
+                or len(group.nodes) >= GROUP_LIMIT
+            ):
                 continue
             if self.shape(source) != self.graph.types[node.inputs[0]].shape or not self.may_join(own, group):
                 continue
             if group.kind == "reduction":
                 root = self.nodes[group.root]
                 same = root.attrs["axes"] == node.attrs["axes"]
-                if not same or self.graph.types[root.inputs[0]].shape != self.graph.types[node.inputs[0]].shape:
+                if (
+                    not same
+                    or self.graph.types[root.inputs[0]].shape != self.graph.types[node.inputs[0]].shape
+                ):
                     continue
             self._merge(group, own)
             group.kind = "reduction"

@@ -29,12 +29,11 @@ from dataclasses import dataclass
 
 from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Module
-from flambeau.compiler.kernel import AxisKind, Call, Instr, Kernel, Operand, Pointer, Stride
+from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.lowering import entry_name, per_kernel, stride_args
 from flambeau.compiler.reduction_plan import COMBINE, DIRECT, PARTIAL, plan_of, register_bytes
 from flambeau.compiler.reduction_writer import ColumnWriter, RowWriter
 from flambeau.compiler.target import Target
-from flambeau.dtypes import DType
 
 ROW_CHUNK, ROW_CHUNKS = 16384, 512  # points of a chunk at least; chunks at most
 COLUMN_CHUNK, COLUMN_CHUNKS = 512, 128

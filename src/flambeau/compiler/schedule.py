@@ -46,8 +46,9 @@ class Schedule:
     """A program without addresses of code.
 
     ``constants`` are computed once, when the program is made; ``steps`` are lists of calls and host
-    steps, in order; ``overwriting`` are the calls from the first that writes to an input on.  Slots: the arena, then the inputs, then
-    ``fresh`` outputs (bytes each), then results of host calls.  ``results`` says per output of the
+    steps, in order; ``overwriting`` are the calls from the first that writes to an input on.
+
+    Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host calls.  ``results`` says per output of the
     graph which slot holds it; ``reused`` maps a fresh slot to the input slot whose memory it takes
     over.
     """

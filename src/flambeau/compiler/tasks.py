@@ -50,7 +50,9 @@ class Body:
         self.operands: list[tuple[DType, Role, View | int]] = []
         self._loads: dict[Any, int] = {}
 
-    def add(self, op: str, dtype: DType, args: tuple[int, ...] = (), operand: int = -1, number: Any = None) -> int:
+    def add(
+        self, op: str, dtype: DType, args: tuple[int, ...] = (), operand: int = -1, number: Any = None
+    ) -> int:
         """Append an instruction; returns its number."""
         self.instrs.append(Instr(op, dtype, args, operand, number))
         return len(self.instrs) - 1
@@ -168,7 +170,7 @@ def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
     points = [body.read(n.inputs[0]) for n in roots]
     for n, x in zip(roots, points, strict=True):
         out = n.outputs[0]
-        body.values[out] = body.add(REDUCTIONS[n.primitive.name], graph.types[out].dtype, (x,))
+        body.values[out] = body.add(n.primitive.name, graph.types[out].dtype, (x,))
     wide_operands = len(body.operands)
     for n in after:
         body.compute(n)
@@ -191,7 +193,7 @@ def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
     sizes, steps, groups = collapse(whole, strides, labels)
     kinds = [AxisKind.REDUCE if g[0] in reduced else AxisKind.GRID for g in groups]
     inner = [i for i in range(len(whole)) if i not in reduced or whole[i] != 1]
-    if inner and inner[-1] not in reduced and AxisKind.REDUCE in kinds and kinds[-1] is AxisKind.REDUCE:
+    if inner and inner[-1] not in reduced and kinds[-1:] == [AxisKind.REDUCE]:
         # One column is a column all the same: its bits may not depend on how many there are.
         sizes.append(1)
         kinds.append(AxisKind.GRID)
@@ -226,7 +228,12 @@ def product_of(graph: Graph, node: Node, a: View, b: View) -> Product:
     columns = [i for i in range(len(b.shape)) if i not in cb and i not in bb]
 
     def pick(view: View, axes: Sequence[int]) -> View:
-        return View(view.base, tuple([view.shape[i] for i in axes]), tuple([view.strides[i] for i in axes]), view.offset)
+        return View(
+            view.base,
+            tuple([view.shape[i] for i in axes]),
+            tuple([view.strides[i] for i in axes]),
+            view.offset,
+        )
 
     nb, nr, nc, nk = len(ba), len(rows), len(columns), len(ca)
     order = sorted(range(nk), key=lambda i: ca[i])  # depth in the order it lies in the first operand
@@ -262,9 +269,7 @@ def merged(view: View, blocks: Sequence[Sequence[int]]) -> list[int] | None:
     return out
 
 
-def contraction_task(
-    graph: Graph, group: Group, sources: Sources, product: Product, copy: Any
-) -> Task:
+def contraction_task(graph: Graph, group: Group, sources: Sources, product: Product, copy: Any) -> Task:
     """The kernel of a contraction with its epilogue.
 
     ``copy(view)`` gives a dense view of the same elements where a view's axes cannot be merged.

@@ -51,10 +51,10 @@ def through(node: Node, x: View, shape: tuple[int, ...]) -> View | None:
     """``x`` seen through a view primitive; None where its elements must be copied first."""
     name, attrs = node.primitive.name, node.attrs
     if name == "broadcast":
-        strides = [0] * len(shape)
+        spread = [0] * len(shape)
         for i, axis in enumerate(attrs["axes"]):
-            strides[axis] = 0 if x.shape[i] == 1 else x.strides[i]
-        return View(x.base, shape, tuple(strides), x.offset)
+            spread[axis] = 0 if x.shape[i] == 1 else x.strides[i]
+        return View(x.base, shape, tuple(spread), x.offset)
     if name == "transpose":
         return View(x.base, shape, tuple([x.strides[p] for p in attrs["perm"]]), x.offset)
     if name == "slice":
@@ -97,13 +97,13 @@ def collapse(
     groups: list[list[int]] = []
     out: list[list[int]] = [[] for _ in strides]
     for i in axes:
-        if groups and labels[groups[-1][-1]] == labels[i]:
-            if all(o[-1] == s[i] * sizes[i] for o, s in zip(out, strides, strict=True)):
-                out_sizes[-1] *= sizes[i]
-                groups[-1].append(i)
-                for o, s in zip(out, strides, strict=True):
-                    o[-1] = s[i]
-                continue
+        alike = bool(groups) and labels[groups[-1][-1]] == labels[i]
+        if alike and all(o[-1] == s[i] * sizes[i] for o, s in zip(out, strides, strict=True)):
+            out_sizes[-1] *= sizes[i]
+            groups[-1].append(i)
+            for o, s in zip(out, strides, strict=True):
+                o[-1] = s[i]
+            continue
         out_sizes.append(sizes[i])
         groups.append([i])
         for o, s in zip(out, strides, strict=True):

@@ -51,7 +51,7 @@ def carry_over(old: Tape, new: Tape, values: list[Value], leftover: Sequence[int
     for k in reversed(chosen):
         step, start, number = path[k], starts[k], numbers[k]
         fn, attrs, ids = step.entry
-        moved = []
+        moved: list[DType | int] = []
         for i in ids:
             if isinstance(i, DType):
                 new.scalars.append(old.scalars[number])

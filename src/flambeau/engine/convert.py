@@ -45,7 +45,7 @@ def from_python(obj: Any, dtype: DType | None) -> Value:
         array = np.asarray(_plain(obj))
     except ValueError as error:
         raise OperandError(f"asarray: the nested sequence is ragged: {error}") from None
-    if array.dtype == object or array.dtype.kind in "OUSMmV" and array.dtype not in dtypes._BY_NUMPY:
+    if array.dtype == object or (array.dtype.kind in "OUSMmV" and array.dtype not in dtypes._BY_NUMPY):
         raise OperandError(f"asarray: cannot make a tensor of {type(obj).__name__} {obj!r:.80}")
     if dtype is None:
         kind = array.dtype.kind
@@ -84,7 +84,11 @@ def to_numpy(value: Value) -> np.ndarray:
     return view
 
 
-_LIMITS = {d: (int(np.iinfo(d.numpy).min), int(np.iinfo(d.numpy).max)) for d in dtypes.ALL if d.kind in ("int", "uint")}
+_LIMITS = {
+    d: (int(np.iinfo(d.numpy).min), int(np.iinfo(d.numpy).max))
+    for d in dtypes.ALL
+    if d.kind in ("int", "uint")
+}
 
 
 def number_dtype(number: Any, partner: DType) -> DType:

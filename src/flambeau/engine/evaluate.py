@@ -14,6 +14,7 @@ from typing import Any
 
 from flambeau.autodiff.reverse import pullback
 from flambeau.compiler.simplify import simplify
+from flambeau.counts import COUNTS
 from flambeau.engine.carry import carry_over, movable
 from flambeau.engine.executor import Executable, NodeFailure
 from flambeau.engine.executors import active_executor
@@ -23,7 +24,6 @@ from flambeau.engine.tape import HOOKS, THREAD, Cell, State, Tape, Value
 from flambeau.errors import FlambeauError, GradientError, TraceError, located
 from flambeau.graph.graph import Graph
 from flambeau.runtime.buffers import Buffer
-from flambeau.counts import COUNTS
 
 
 def _baseline() -> int:
@@ -39,9 +39,19 @@ class Plan:
     """How to evaluate one recording with one set of live positions."""
 
     __slots__ = (
-        "aliases", "donated", "executable", "executor", "keep", "leaves", "leftover", "marks", "outputs", "scalars",
-        "sources", "state",
-    )  # fmt: skip
+        "aliases",
+        "donated",
+        "executable",
+        "executor",
+        "keep",
+        "leaves",
+        "leftover",
+        "marks",
+        "outputs",
+        "scalars",
+        "sources",
+        "state",
+    )
 
     def __init__(self, state: State, asked: tuple[int, ...], live: tuple[int, ...]) -> None:
         flat = flatten(state)
@@ -73,7 +83,12 @@ class Plan:
         place = dict(zip(outs, graph.outputs, strict=True))
         # (position, output index or -1, leaf position): an output may simply be a leaf
         self.outputs = [
-            (p, slot.get(place[flat.values[p]], -1), leaf_of.get(place[flat.values[p]], -1), _afterwards(flat, p))
+            (
+                p,
+                slot.get(place[flat.values[p]], -1),
+                leaf_of.get(place[flat.values[p]], -1),
+                _afterwards(flat, p),
+            )
             for p in wanted
         ]
         self.keep = [
@@ -83,7 +98,9 @@ class Plan:
             else (v, "output", slot[place[v]])
             for v in kept
         ]  # fmt: skip
-        held = {p for _, at, p, _ in self.outputs if at < 0} | {p for _, kind, p in self.keep if kind == "leaf"}
+        held = {p for _, at, p, _ in self.outputs if at < 0} | {
+            p for _, kind, p in self.keep if kind == "leaf"
+        }
         self.sources = {p: flat.values[p] for p in differentiable}
         self.marks = {flat.values[p]: p for p in flat.marks} if differentiable else {}
         self.donated = [

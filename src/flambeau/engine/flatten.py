@@ -69,9 +69,7 @@ class Flat:
         else:
             types = tuple([joined.types[v] for v in operands])
             made = joined.append(expand(fn, attrs, types), operands, where)
-            cut = not step.recorded_grad and any(
-                self.needs_grad[i] for i in ids if not isinstance(i, DType)
-            )
+            cut = not step.recorded_grad and any(self.needs_grad[i] for i in ids if not isinstance(i, DType))
         if fn is mark_leaf:
             self.marks.append(len(self.values))
         elif cut:

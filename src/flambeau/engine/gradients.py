@@ -186,7 +186,12 @@ def cotangents(
 
 
 def _tape_steps(
-    tape: Tape, work: _Work, outputs: Sequence[Value], seeds: Sequence[Value | None], retain: bool, create_graph: bool
+    tape: Tape,
+    work: _Work,
+    outputs: Sequence[Value],
+    seeds: Sequence[Value | None],
+    retain: bool,
+    create_graph: bool,
 ) -> None:
     """Seed the outputs, and go back over what is pending: the thread's own tape, then those around it."""
     for value, seed in zip(outputs, seeds, strict=True):
@@ -213,7 +218,9 @@ def _check(value: Value) -> None:
         raise GradientError(_FREED)
 
 
-def _cached_pullback(state: State, outputs: tuple[int, ...], wanted: tuple[int, ...], cut: frozenset[int]) -> Pullback:
+def _cached_pullback(
+    state: State, outputs: tuple[int, ...], wanted: tuple[int, ...], cut: frozenset[int]
+) -> Pullback:
     key = (outputs, wanted, cut)
     found: Pullback | None = state.graphs.get(key)
     if found is None:
@@ -341,9 +348,7 @@ def _history(state: State, outputs: tuple[int, ...]) -> frozenset[int]:
                 reached.update(node.inputs)
         marks = set(flat.marks)
         found = state.graphs[key] = frozenset(
-            p
-            for p, v in enumerate(flat.values)
-            if v in reached and flat.needs_grad[p] and p not in marks
+            p for p, v in enumerate(flat.values) if v in reached and flat.needs_grad[p] and p not in marks
         )
     return found
 
@@ -400,7 +405,9 @@ def _portable(state: State, found: Pullback) -> Graph:
 def without_entries(graph: Graph) -> Graph:
     """The graph with its origins kept, but no longer tied to positions of the tape it came from."""
     nodes = [
-        n if n.where is NOWHERE else Node(n.primitive, n.inputs, n.attrs, n.outputs, n.where._replace(entry=-1))
+        n
+        if n.where is NOWHERE
+        else Node(n.primitive, n.inputs, n.attrs, n.outputs, n.where._replace(entry=-1))
         for n in graph.nodes
     ]
     return Graph(graph.types, graph.inputs, nodes, graph.outputs)

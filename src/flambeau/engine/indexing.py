@@ -110,7 +110,11 @@ def _as_item(item: Any) -> Any:
         return item
     if isinstance(item, Value):
         if item.type.dtype.kind not in ("int", "uint", "bool"):
-            raise _refuse(OutOfBoundsError(f"a {item.type.dtype} tensor cannot be an index: integers or bool are needed"))
+            raise _refuse(
+                OutOfBoundsError(
+                    f"a {item.type.dtype} tensor cannot be an index: integers or bool are needed"
+                )
+            )
         return item
     if isinstance(item, (bool, np.bool_)):
         return from_array(np.asarray(item))
@@ -283,4 +287,8 @@ def update(x: Value, key: Any, value: Any) -> Recorded:
         return basic_update, parsed.basic, [x, value, *parsed.numbers()]
     indices = [_index_operand(part) for _, part in parsed.advanced]
     where = tuple([axis for axis, _ in parsed.advanced])
-    return advanced_update, (*parsed.basic, where, len(parsed.starts)), [x, value, *parsed.numbers(), *indices]
+    return (
+        advanced_update,
+        (*parsed.basic, where, len(parsed.starts)),
+        [x, value, *parsed.numbers(), *indices],
+    )

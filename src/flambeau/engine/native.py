@@ -20,6 +20,7 @@ from flambeau.compiler.partition import Partition, partition
 from flambeau.compiler.schedule import HostStep, Schedule, schedule
 from flambeau.compiler.target import Target
 from flambeau.compiler.views import View
+from flambeau.counts import COUNTS
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.errors import FlambeauError
@@ -28,7 +29,6 @@ from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
 from flambeau.runtime.interrupts import Deferred
-from flambeau.counts import COUNTS
 
 _LOWER = {"elementwise": elementwise.lower, "reduction": reduction.lower, "contraction": contraction.lower}
 _CACHED_STRUCTURES = 4096
@@ -100,9 +100,18 @@ class Kernels:
 
 
 _FORMATS = {
-    "float32": "f4x", "float64": "d", "int64": "q", "uint64": "Q", "int32": "i4x", "uint32": "I4x", "int16": "h6x",
-    "uint16": "H6x", "int8": "b7x", "uint8": "B7x", "bool": "?7x",
-}  # fmt: skip
+    "float32": "f4x",
+    "float64": "d",
+    "int64": "q",
+    "uint64": "Q",
+    "int32": "i4x",
+    "uint32": "I4x",
+    "int16": "h6x",
+    "uint16": "H6x",
+    "int8": "b7x",
+    "uint8": "B7x",
+    "bool": "?7x",
+}
 
 
 class Numbers:
@@ -144,7 +153,18 @@ class _Host:
 class NativeExecutable:
     """A program over slots of memory."""
 
-    __slots__ = ("arena", "constants", "fresh", "hosts", "last", "leaves", "numbers", "plan", "results", "steps")
+    __slots__ = (
+        "arena",
+        "constants",
+        "fresh",
+        "hosts",
+        "last",
+        "leaves",
+        "numbers",
+        "plan",
+        "results",
+        "steps",
+    )
 
     def __init__(self, graph: Graph, plan: Schedule, addresses: dict[str, int], numbers: int) -> None:
         self.plan = plan

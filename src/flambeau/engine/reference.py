@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.engine.executor import Done, Pending, NodeFailure
+from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.graph.graph import Graph
 from flambeau.graph.interpreter import interpret
 from flambeau.runtime.buffers import Buffer

@@ -14,8 +14,8 @@ class Segment:
     """An evaluated recording: its state, the residuals that were kept, and its leaves.
 
     Values in it are numbered as in the flat graph of ``state``.  ``kept`` maps a number to data
-    or a number, and is None once it was freed; ``marks`` maps the numbers of leaves that need gradients to their
-    values.  ``order`` grows with time: gradients visit segments from last to first.
+    or a number, and is None once it was freed; ``marks`` maps the numbers of leaves that need
+    gradients to their values.  ``order`` grows with time: gradients visit segments from last to first.
     """
 
     __slots__ = ("hooks", "kept", "marks", "order", "state")

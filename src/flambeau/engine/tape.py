@@ -30,7 +30,7 @@ from flambeau.graph.where import NOWHERE, Where, caller, is_internal
 from flambeau.primitives.control import stop_gradient
 
 if TYPE_CHECKING:
-    from flambeau.engine.segment import Segment
+    from flambeau.engine.segment import Freed, Segment
 
 Builder = Callable[..., Any]
 Layer = tuple[str, ...]
@@ -56,7 +56,7 @@ class Value:
 
     def __init__(self, type: TensorType, source: Any, position: int, needs_grad: bool) -> None:
         self.type = type
-        self.source: Tape | Segment | None = source
+        self.source: Tape | Segment | Freed | None = source
         self.position = position
         self.needs_grad = needs_grad
         self.data: Any = None
@@ -75,10 +75,21 @@ class State:
     """A node of the trie: everything recorded up to here, and what was made for it."""
 
     __slots__ = (
-        "entry", "graphs", "needs_grad", "next", "next_off", "parent", "plans", "recorded_grad", "types", "where",
-    )  # fmt: skip
+        "entry",
+        "graphs",
+        "needs_grad",
+        "next",
+        "next_off",
+        "parent",
+        "plans",
+        "recorded_grad",
+        "types",
+        "where",
+    )
 
-    def __init__(self, parent: State | None, entry: Any, types: tuple[TensorType, ...], needs_grad: tuple[bool, ...]):
+    def __init__(
+        self, parent: State | None, entry: Any, types: tuple[TensorType, ...], needs_grad: tuple[bool, ...]
+    ):
         self.parent = parent
         self.entry = entry  # (builder, attributes, operands), or ("leaf", type, needs_grad, device)
         self.types = types
@@ -111,6 +122,7 @@ class Trie:
 
 TRIE = Trie()
 
+
 class FlatCall:
     """An entry that reads values inside earlier entries: a gradient graph and its residuals.
 
@@ -121,7 +133,9 @@ class FlatCall:
 
     __slots__ = ("frees", "graph", "needs_grad", "residuals")
 
-    def __init__(self, graph: Graph, residuals: tuple[int, ...], needs_grad: bool, frees: frozenset[int]) -> None:
+    def __init__(
+        self, graph: Graph, residuals: tuple[int, ...], needs_grad: bool, frees: frozenset[int]
+    ) -> None:
         self.graph = graph
         self.residuals = residuals
         self.needs_grad = needs_grad
@@ -155,9 +169,22 @@ class Tape:
     """
 
     __slots__ = (
-        "abstract", "bytes", "captured", "error", "flags", "held", "hooks", "index", "layer", "lock", "outer", "places",
-        "scalars", "state", "types",
-    )  # fmt: skip
+        "abstract",
+        "bytes",
+        "captured",
+        "error",
+        "flags",
+        "held",
+        "hooks",
+        "index",
+        "layer",
+        "lock",
+        "outer",
+        "places",
+        "scalars",
+        "state",
+        "types",
+    )
 
     def __init__(self, abstract: str = "", outer: Tape | None = None) -> None:
         self.state = TRIE.root
@@ -183,7 +210,9 @@ class Tape:
         if value.data is None and not self.encloses(value.source):
             source = value.source
             if isinstance(source, Tape) and source.abstract:
-                raise TraceError(f"a tensor made inside {source.abstract} was used outside of it: return it instead")
+                raise TraceError(
+                    f"a tensor made inside {source.abstract} was used outside of it: return it instead"
+                )
             HOOKS.realize(value)  # pending on another thread's tape, or lost by a failed step
         position = self._number(value)
         if self.abstract:
@@ -224,7 +253,9 @@ class Tape:
             tape = tape.outer
         return False
 
-    def record(self, fn: Builder, attrs: tuple[Any, ...], values: Sequence[Any], depth: int = 2) -> Any:
+    def record(
+        self, fn: Builder | FlatCall, attrs: tuple[Any, ...], values: Sequence[Any], depth: int = 2
+    ) -> Any:
         """Record ``fn(*values, *attrs)``; values are ``Value``, or ``(number, dtype)`` read at run time.
 
         Returns a ``Value``, or a tuple of them for builders that return several.
@@ -289,7 +320,11 @@ class Tape:
         place = caller(self.layer)
         inputs = [TensorType((), i) if isinstance(i, DType) else self.types[i] for i in ids]
         try:
-            types = fn.graph.output_types if isinstance(fn, FlatCall) else expand(fn, attrs, tuple(inputs)).output_types
+            types = (
+                fn.graph.output_types
+                if isinstance(fn, FlatCall)
+                else expand(fn, attrs, tuple(inputs)).output_types
+            )
         except FlambeauError as error:
             raise located(error, str(place)) from None
         flow = fn.needs_grad if isinstance(fn, FlatCall) else self._needs(ids)
@@ -347,6 +382,7 @@ class _Thread(threading.local):
 
 
 THREAD = _Thread()
+
 
 def same_device(values: Sequence[Value]) -> Device:
     """The device of all values; raises ``DeviceError`` where they differ."""

@@ -101,9 +101,7 @@ class Graph:
             number = {v: i for i, v in enumerate(self.inputs)}
             rows = []
             for node in self.nodes:
-                rows.append(
-                    (node.primitive, freeze_attrs(node.attrs), tuple(number[v] for v in node.inputs))
-                )
+                rows.append((node.primitive, freeze_attrs(node.attrs), tuple(number[v] for v in node.inputs)))
                 for v in node.outputs:
                     number[v] = len(number)
             self._fingerprint = Fingerprint(

@@ -57,7 +57,18 @@ class Primitive:
     The residuals of a vjp rule are the inputs and outputs it uses; they are found by running it.
     """
 
-    __slots__ = ("batch", "effect", "infer", "jvp", "lowering", "name", "outputs", "reference", "sizes", "vjp")
+    __slots__ = (
+        "batch",
+        "effect",
+        "infer",
+        "jvp",
+        "lowering",
+        "name",
+        "outputs",
+        "reference",
+        "sizes",
+        "vjp",
+    )
 
     def __init__(
         self,

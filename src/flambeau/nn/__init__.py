@@ -8,5 +8,13 @@ from flambeau.nn.module import Module
 from flambeau.nn.parameter import Parameter
 
 __all__ = [
-    "CrossEntropyLoss", "Linear", "MSELoss", "Module", "Parameter", "ReLU", "Sequential", "cross_entropy", "mse_loss",
-]  # fmt: skip
+    "CrossEntropyLoss",
+    "Linear",
+    "MSELoss",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "cross_entropy",
+    "mse_loss",
+]

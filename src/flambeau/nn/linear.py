@@ -52,5 +52,3 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
-
-

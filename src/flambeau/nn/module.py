@@ -30,6 +30,9 @@ class Module:
     """
 
     training: bool
+    _parameters: dict[str, Parameter]
+    _modules: dict[str, Module]
+    _name: str
 
     def __init__(self) -> None:
         object.__setattr__(self, "_parameters", {})
@@ -39,7 +42,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_parameters" not in self.__dict__:
-            raise AttributeError(f"call super().__init__() before assigning {name!r} in {type(self).__name__}")
+            raise AttributeError(
+                f"call super().__init__() before assigning {name!r} in {type(self).__name__}"
+            )
         self._parameters.pop(name, None)
         self._modules.pop(name, None)
         if isinstance(value, Parameter):
@@ -107,7 +112,8 @@ class Module:
             given = state.get(name)
             if given is not None and (given.shape != parameter.shape or given.dtype is not parameter.dtype):
                 problems.append(
-                    f"misfit: {name} is {parameter._value.type} in the model, {given._value.type} in the weights"
+                    f"misfit: {name} is {parameter._value.type} in the model, "
+                    f"{given._value.type} in the weights"
                 )
         if problems:
             listed = "\n  ".join(problems)

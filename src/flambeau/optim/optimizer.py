@@ -59,10 +59,14 @@ class Optimizer:
             raise OperandError(f"{type(self).__name__}: there are no parameters to optimize")
         for p in self.params:
             if not isinstance(p, Tensor) or not p.is_leaf or not p.dtype.floating:
-                raise OperandError(f"{type(self).__name__}: parameters must be floating-point leaf tensors, not {p!r}")
+                raise OperandError(
+                    f"{type(self).__name__}: parameters must be floating-point leaf tensors, not {p!r}"
+                )
         for name, value in numbers.items():
             if not isinstance(value, (int, float)) or not value >= 0:
-                raise OperandError(f"{type(self).__name__}: {name} must be a number of at least 0, not {value!r}")
+                raise OperandError(
+                    f"{type(self).__name__}: {name} must be a number of at least 0, not {value!r}"
+                )
         self.numbers = dict(numbers)
         self._flags = flags
         self._kept = kept
@@ -152,4 +156,4 @@ class Optimizer:
 
 def _filled(type: TensorType) -> Value:
     """Zeros that are there already, so that the first step is recorded like all others."""
-    return from_array(np.zeros(type.shape, type.dtype.numpy))  # type: ignore[arg-type]
+    return from_array(np.zeros(type.shape, type.dtype.numpy))

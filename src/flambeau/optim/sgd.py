@@ -30,7 +30,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         flags = (momentum != 0, weight_decay != 0, nesterov)
-        super().__init__(params, flags, int(momentum != 0), lr=lr, momentum=momentum, weight_decay=weight_decay)
+        super().__init__(
+            params, flags, int(momentum != 0), lr=lr, momentum=momentum, weight_decay=weight_decay
+        )
 
     @staticmethod
     def update(

@@ -59,7 +59,7 @@ def _reference(
     rows, cols = int(np.prod(m, dtype=np.int64)), int(np.prod(n, dtype=np.int64))
     with np.errstate(all="ignore"):
         z = np.matmul(xt.reshape((*lead, rows, k)), yt.reshape((*lead, k, cols)))
-    return z.reshape((*lead, *m, *n)).astype(out)
+    return np.asarray(z.reshape((*lead, *m, *n)), dtype=out)
 
 
 def _transpose_rule(g: Var, x: Var, y: Var, contract: AxisPairs, batch: AxisPairs, left: bool) -> Var:
@@ -82,7 +82,13 @@ def _transpose_rule(g: Var, x: Var, y: Var, contract: AxisPairs, batch: AxisPair
 
 
 def _vjp(
-    g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, contract: AxisPairs, batch: AxisPairs, accumulate: Any
+    g: Var,
+    inputs: Sequence[Var],
+    outputs: Sequence[Var],
+    *,
+    contract: AxisPairs,
+    batch: AxisPairs,
+    accumulate: Any,
 ) -> Any:
     x, y = inputs
     g = cast(g, x.dtype)
@@ -109,7 +115,12 @@ def _shift(axes: Axes, by: int) -> Axes:
 
 
 def _batch(
-    inputs: Sequence[Var], batched: Sequence[bool], *, contract: AxisPairs, batch: AxisPairs, accumulate: DType | None
+    inputs: Sequence[Var],
+    batched: Sequence[bool],
+    *,
+    contract: AxisPairs,
+    batch: AxisPairs,
+    accumulate: DType | None,
 ) -> Any:
     x, y = inputs
     bx, by = batched
@@ -158,7 +169,8 @@ def matmul(x: Var, y: Var) -> Var:
     x, y = harmonize_dtypes("matmul", x, y)
     if x.ndim == 0 or y.ndim == 0:
         raise ShapeError(
-            f"matmul: shapes {shape_text(x.shape)} and {shape_text(y.shape)}: both operands need at least one axis"
+            f"matmul: shapes {shape_text(x.shape)} and {shape_text(y.shape)}: "
+            "both operands need at least one axis"
         )
     if x.ndim <= 2 and y.ndim <= 2:
         return dot_general(x, y, ((x.ndim - 1,), (0,)))

@@ -135,7 +135,9 @@ def inline_calls(graph: Graph) -> Graph:
 # --- cond: one of two functions ---------------------------------------------------------------
 
 
-def check_same_types(name: str, a: Sequence[TensorType], b: Sequence[TensorType], first: str, second: str) -> None:
+def check_same_types(
+    name: str, a: Sequence[TensorType], b: Sequence[TensorType], first: str, second: str
+) -> None:
     """Raise where two lists of types differ."""
     if len(a) != len(b):
         raise ShapeError(f"{name}: {first} gives {len(a)} tensors and {second} gives {len(b)}")
@@ -151,7 +153,9 @@ def _check_truth(name: str, p: TensorType) -> None:
         raise ShapeError(f"{name}: the condition must be a single value, not of shape {shape_text(p.shape)}")
 
 
-def _infer_cond(p: TensorType, *operands: TensorType, branches: tuple[Graph, Graph]) -> tuple[TensorType, ...]:
+def _infer_cond(
+    p: TensorType, *operands: TensorType, branches: tuple[Graph, Graph]
+) -> tuple[TensorType, ...]:
     _check_truth("cond", p)
     for branch in branches:
         check_operands("cond", branch, operands)
@@ -217,7 +221,9 @@ def cond(condition: Var, branches: tuple[Graph, Graph], *operands: Var) -> tuple
 # --- while_loop: as often as a condition holds --------------------------------------------------
 
 
-def _infer_while(*operands: TensorType, test: Graph, body: Graph, split: tuple[int, int]) -> tuple[TensorType, ...]:
+def _infer_while(
+    *operands: TensorType, test: Graph, body: Graph, split: tuple[int, int]
+) -> tuple[TensorType, ...]:
     a, b = split
     carry = operands[a + b :]
     check_operands("while_loop", test, [*operands[:a], *carry])
@@ -227,7 +233,9 @@ def _infer_while(*operands: TensorType, test: Graph, body: Graph, split: tuple[i
     return tuple(carry)
 
 
-def _ref_while(*arrays: np.ndarray, test: Graph, body: Graph, split: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def _ref_while(
+    *arrays: np.ndarray, test: Graph, body: Graph, split: tuple[int, int]
+) -> tuple[np.ndarray, ...]:
     a, b = split
     asked, used, carry = arrays[:a], arrays[a : a + b], list(arrays[a + b :])
     while interpret(test, [*asked, *carry])[0]:

@@ -101,7 +101,9 @@ custom_p = Primitive(
     infer=_infer_custom,
     reference=_ref_custom,
     vjp=_vjp_custom,
-    jvp=NoGradient("a custom_function has a rule for reverse mode only: use fb.grad, or jacobian(mode='reverse')"),
+    jvp=NoGradient(
+        "a custom_function has a rule for reverse mode only: use fb.grad, or jacobian(mode='reverse')"
+    ),
     batch=_batch_custom,
     lowering=Lowering.CONTROL,
     outputs=None,
@@ -148,7 +150,9 @@ def _ref_host_call(
             )
         if array.dtype != t.dtype.numpy:
             if not np.can_cast(array.dtype, t.dtype.numpy, "same_kind"):
-                raise DTypeError(f"host_call: result {i} of {name} is {array.dtype} where {t.dtype} was announced")
+                raise DTypeError(
+                    f"host_call: result {i} of {name} is {array.dtype} where {t.dtype} was announced"
+                )
             array = array.astype(t.dtype.numpy)
         out.append(array)
     return tuple(out)

@@ -32,6 +32,8 @@ from flambeau.primitives.views import (
 _KINDS = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 Derivative = Callable[..., Var | None]
+Unary = Callable[[Var], Var]
+Binary = Callable[[Var | Number, Var | Number], Var]
 
 
 def _zero(*_: Var) -> None:
@@ -153,9 +155,9 @@ def harmonize_dtypes(name: str, *operands: Var | Number) -> list[Var]:
                 dtype = promote(dtype, x.dtype)
             except TypeError as error:
                 raise DTypeError(f"{name}: {error}") from None
-    for x in operands:
-        if not isinstance(x, Var):
-            dtype = of_number(x, dtype)
+    for operand in operands:
+        if not isinstance(operand, Var):
+            dtype = of_number(operand, dtype)
     return [cast(x, dtype) if isinstance(x, Var) else constant(x, dtype) for x in operands]
 
 
@@ -174,7 +176,7 @@ def to_float(x: Var) -> Var:
     return x if x.dtype.inexact else cast(x, default_float)
 
 
-def unary(primitive: Primitive, floating: bool = False) -> Callable[[Var], Var]:
+def unary(primitive: Primitive, floating: bool = False) -> Unary:
     """The builder of a one-operand primitive; ``floating`` converts integers first."""
 
     def build(x: Var) -> Var:
@@ -184,7 +186,7 @@ def unary(primitive: Primitive, floating: bool = False) -> Callable[[Var], Var]:
     return build
 
 
-def binary(primitive: Primitive, floating: bool = False) -> Callable[[Var | Number, Var | Number], Var]:
+def binary(primitive: Primitive, floating: bool = False) -> Binary:
     """The builder of a two-operand primitive, with promotion and broadcasting."""
 
     def build(x: Var | Number, y: Var | Number) -> Var:
@@ -222,7 +224,9 @@ cast_p = Primitive(
     vjp=lambda g, inputs, outputs, dtype: (
         cast(g, inputs[0].dtype) if inputs[0].dtype.floating and dtype.floating else None,
     ),
-    jvp=lambda t, inputs, outputs, dtype: (cast(t[0], dtype) if t[0] is not None and dtype.floating else None,),
+    jvp=lambda t, inputs, outputs, dtype: (
+        cast(t[0], dtype) if t[0] is not None and dtype.floating else None,
+    ),
     batch=lambda inputs, batched, dtype: cast(inputs[0], dtype),
     lowering=Lowering.ELEMENTWISE,
 )
@@ -357,24 +361,24 @@ _hypot = elementwise(
     arity=2,
 )
 
-neg = unary(_neg)
-abs = unary(_abs)
-sign = unary(_sign)
-square = unary(_square)
-reciprocal = unary(_reciprocal, floating=True)
-relu = unary(_relu)
-add = binary(_add)
-sub = binary(_sub)
-mul = binary(_mul)
-div = binary(_div, floating=True)
-floor_div = binary(_floor_div)
-mod = binary(_mod)
-pow = binary(_pow)
-maximum = binary(_maximum)
-minimum = binary(_minimum)
-copysign = binary(_copysign)
-nextafter = binary(_nextafter)
-hypot = binary(_hypot, floating=True)
+neg: Unary = unary(_neg)
+abs: Unary = unary(_abs)
+sign: Unary = unary(_sign)
+square: Unary = unary(_square)
+reciprocal: Unary = unary(_reciprocal, floating=True)
+relu: Unary = unary(_relu)
+add: Binary = binary(_add)
+sub: Binary = binary(_sub)
+mul: Binary = binary(_mul)
+div: Binary = binary(_div, floating=True)
+floor_div: Binary = binary(_floor_div)
+mod: Binary = binary(_mod)
+pow: Binary = binary(_pow)
+maximum: Binary = binary(_maximum)
+minimum: Binary = binary(_minimum)
+copysign: Binary = binary(_copysign)
+nextafter: Binary = binary(_nextafter)
+hypot: Binary = binary(_hypot, floating=True)
 
 
 def integer_pow(x: Var, exponent: int) -> Var:
@@ -397,16 +401,16 @@ def integer_pow(x: Var, exponent: int) -> Var:
 # --- exponentials, logarithms, powers --------------------------------------------------------
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
-_vector_erf = np.vectorize(math.erf, otypes=[np.float64])
+_vector_erf: Callable[[np.ndarray], np.ndarray] = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _np_erf(x: np.ndarray) -> np.ndarray:
-    return _vector_erf(x).astype(x.dtype) if x.size else x
+    return np.asarray(_vector_erf(x), dtype=x.dtype) if x.size else x
 
 
 def _np_sigmoid(x: np.ndarray) -> np.ndarray:
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)
+    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)), dtype=x.dtype)
 
 
 _exp = elementwise("exp", "fc", np.exp, lambda g, x, y: mul(g, y))
@@ -434,19 +438,19 @@ _logaddexp = elementwise(
     arity=2,
 )
 
-exp = unary(_exp, floating=True)
-exp2 = unary(_exp2, floating=True)
-expm1 = unary(_expm1, floating=True)
-log = unary(_log, floating=True)
-log2 = unary(_log2, floating=True)
-log10 = unary(_log10, floating=True)
-log1p = unary(_log1p, floating=True)
-sqrt = unary(_sqrt, floating=True)
-rsqrt = unary(_rsqrt, floating=True)
-tanh = unary(_tanh, floating=True)
-sigmoid = unary(_sigmoid, floating=True)
-erf = unary(_erf, floating=True)
-logaddexp = binary(_logaddexp, floating=True)
+exp: Unary = unary(_exp, floating=True)
+exp2: Unary = unary(_exp2, floating=True)
+expm1: Unary = unary(_expm1, floating=True)
+log: Unary = unary(_log, floating=True)
+log2: Unary = unary(_log2, floating=True)
+log10: Unary = unary(_log10, floating=True)
+log1p: Unary = unary(_log1p, floating=True)
+sqrt: Unary = unary(_sqrt, floating=True)
+rsqrt: Unary = unary(_rsqrt, floating=True)
+tanh: Unary = unary(_tanh, floating=True)
+sigmoid: Unary = unary(_sigmoid, floating=True)
+erf: Unary = unary(_erf, floating=True)
+logaddexp: Binary = binary(_logaddexp, floating=True)
 
 
 # --- trigonometry ----------------------------------------------------------------------------
@@ -471,18 +475,18 @@ _atan2 = elementwise(
     arity=2,
 )
 
-sin = unary(_sin, floating=True)
-cos = unary(_cos, floating=True)
-tan = unary(_tan, floating=True)
-asin = unary(_asin, floating=True)
-acos = unary(_acos, floating=True)
-atan = unary(_atan, floating=True)
-sinh = unary(_sinh, floating=True)
-cosh = unary(_cosh, floating=True)
-asinh = unary(_asinh, floating=True)
-acosh = unary(_acosh, floating=True)
-atanh = unary(_atanh, floating=True)
-atan2 = binary(_atan2, floating=True)
+sin: Unary = unary(_sin, floating=True)
+cos: Unary = unary(_cos, floating=True)
+tan: Unary = unary(_tan, floating=True)
+asin: Unary = unary(_asin, floating=True)
+acos: Unary = unary(_acos, floating=True)
+atan: Unary = unary(_atan, floating=True)
+sinh: Unary = unary(_sinh, floating=True)
+cosh: Unary = unary(_cosh, floating=True)
+asinh: Unary = unary(_asinh, floating=True)
+acosh: Unary = unary(_acosh, floating=True)
+atanh: Unary = unary(_atanh, floating=True)
+atan2: Binary = binary(_atan2, floating=True)
 
 
 # --- rounding, tests, comparison, logic ------------------------------------------------------
@@ -517,34 +521,33 @@ _bitwise_xor = elementwise("bitwise_xor", "biu", np.bitwise_xor, arity=2)
 _shift_left = elementwise("shift_left", "iu", np.left_shift, arity=2)
 _shift_right = elementwise("shift_right", "iu", np.right_shift, arity=2)
 
-floor = unary(_floor)
-ceil = unary(_ceil)
-trunc = unary(_trunc)
-round = unary(_round)
-is_nan = unary(_is_nan)
-is_inf = unary(_is_inf)
-is_finite = unary(_is_finite)
-signbit = unary(_signbit)
-eq = binary(_eq)
-ne = binary(_ne)
-lt = binary(_lt)
-le = binary(_le)
-gt = binary(_gt)
-ge = binary(_ge)
-logical_not = unary(_logical_not)
-logical_and = binary(_logical_and)
-logical_or = binary(_logical_or)
-logical_xor = binary(_logical_xor)
-bitwise_not = unary(_bitwise_not)
-bitwise_and = binary(_bitwise_and)
-bitwise_or = binary(_bitwise_or)
-bitwise_xor = binary(_bitwise_xor)
-shift_left = binary(_shift_left)
-shift_right = binary(_shift_right)
+floor: Unary = unary(_floor)
+ceil: Unary = unary(_ceil)
+trunc: Unary = unary(_trunc)
+round: Unary = unary(_round)
+is_nan: Unary = unary(_is_nan)
+is_inf: Unary = unary(_is_inf)
+is_finite: Unary = unary(_is_finite)
+signbit: Unary = unary(_signbit)
+eq: Binary = binary(_eq)
+ne: Binary = binary(_ne)
+lt: Binary = binary(_lt)
+le: Binary = binary(_le)
+gt: Binary = binary(_gt)
+ge: Binary = binary(_ge)
+logical_not: Unary = unary(_logical_not)
+logical_and: Binary = binary(_logical_and)
+logical_or: Binary = binary(_logical_or)
+logical_xor: Binary = binary(_logical_xor)
+bitwise_not: Unary = unary(_bitwise_not)
+bitwise_and: Binary = binary(_bitwise_and)
+bitwise_or: Binary = binary(_bitwise_or)
+bitwise_xor: Binary = binary(_bitwise_xor)
+shift_left: Binary = binary(_shift_left)
+shift_right: Binary = binary(_shift_right)
 
 
 # --- complex numbers -------------------------------------------------------------------------
-
 
 
 def _np_complex(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -556,9 +559,17 @@ def _np_complex(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 _real = elementwise("real", "c", np.real, result=real_of)
 _imag = elementwise("imag", "c", np.imag, result=real_of)
 _conj = elementwise("conj", "c", np.conj)
-_complex = elementwise("complex", "f", _np_complex, arity=2, result=complex_of)
 
-real = unary(_real)
-imag = unary(_imag)
-conj = unary(_conj)
-complex = binary(_complex)
+
+def _complex_result(dtype: DType) -> DType:
+    if dtype.itemsize < 4:
+        raise DTypeError(f"complex: there are no complex numbers with {dtype} parts")
+    return complex_of(dtype)
+
+
+_complex = elementwise("complex", "f", _np_complex, arity=2, result=_complex_result)
+
+real: Unary = unary(_real)
+imag: Unary = unary(_imag)
+conj: Unary = unary(_conj)
+complex: Binary = binary(_complex)

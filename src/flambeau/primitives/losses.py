@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
-from flambeau.primitives.elementwise import cast, div, eq, exp, log, select, square, sub
 from flambeau.primitives.control import stop_gradient
+from flambeau.primitives.elementwise import cast, div, eq, exp, log, select, square, sub
 from flambeau.primitives.reduce import reduce_max
-from flambeau.primitives.views import broadcast, iota, product, reduce_sum, shape_text, zeros_like
 from flambeau.primitives.sizes import size_value
+from flambeau.primitives.views import broadcast, iota, product, reduce_sum, shape_text, zeros_like
 
 
 def mean_all(x: Var) -> Var:
@@ -29,7 +29,9 @@ def cross_entropy(logits: Var, target: Var) -> Var:
             f"{shape_text(logits.shape[:-1])}, not {shape_text(target.shape)}"
         )
     if target.dtype.kind not in ("int", "uint") or not logits.dtype.floating:
-        raise DTypeError(f"cross_entropy: needs float logits and integer targets, not {logits.dtype} and {target.dtype}")
+        raise DTypeError(
+            f"cross_entropy: needs float logits and integer targets, not {logits.dtype} and {target.dtype}"
+        )
     last = logits.ndim - 1
     rows = range(last)
     top = broadcast(stop_gradient(reduce_max(logits, (last,))), logits.shape, rows)
@@ -45,5 +47,3 @@ def mse(x: Var, y: Var) -> Var:
     if x.shape != y.shape:
         raise ShapeError(f"mse_loss: shapes {shape_text(x.shape)} and {shape_text(y.shape)} differ")
     return mean_all(square(sub(x, cast(y, x.dtype))))
-
-

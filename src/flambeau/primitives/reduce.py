@@ -81,7 +81,9 @@ def _vjp_prod(g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, axes: tu
     return (mul(_back(g, x, axes), others_product(x, axes)),)
 
 
-def _jvp_prod(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[Var], *, axes: tuple[int, ...]) -> Any:
+def _jvp_prod(
+    t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[Var], *, axes: tuple[int, ...]
+) -> Any:
     return (None if t[0] is None else reduce_sum(mul(t[0], others_product(inputs[0], axes)), axes),)
 
 
@@ -124,7 +126,9 @@ def _define(
 _LOGIC = NoGradient("a truth value has no derivative")
 reduce_max = _define("reduce_max", np.max, _REAL, _vjp_extremum, _jvp_extremum, True)
 reduce_min = _define("reduce_min", np.min, _REAL, _vjp_extremum, _jvp_extremum, True)
-reduce_prod = _define("reduce_prod", np.prod, ("int", "uint", "float", "complex"), _vjp_prod, _jvp_prod, False)
+reduce_prod = _define(
+    "reduce_prod", np.prod, ("int", "uint", "float", "complex"), _vjp_prod, _jvp_prod, False
+)
 reduce_all = _define("reduce_all", np.all, ("bool",), _LOGIC, _LOGIC, False)
 reduce_any = _define("reduce_any", np.any, ("bool",), _LOGIC, _LOGIC, False)
 
@@ -173,4 +177,3 @@ def one_hot(index: Var, size: int, dtype: DType) -> Var:
     shape = (*index.shape, size)
     spread = broadcast(index, shape, range(index.ndim))
     return cast(eq(spread, iota(shape, index.ndim, index.dtype)), dtype)
-

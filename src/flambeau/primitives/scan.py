@@ -49,13 +49,17 @@ def _infer(
     steps = []
     for x in operands[consts + carry :]:
         if not x.shape or x.shape[0] != length:
-            raise ShapeError(f"scan: {length} steps need a first axis of that size, not shape {shape_text(x.shape)}")
+            raise ShapeError(
+                f"scan: {length} steps need a first axis of that size, not shape {shape_text(x.shape)}"
+            )
         steps.append(TensorType(x.shape[1:], x.dtype))
     check_operands("scan", body, [*operands[: consts + carry], *steps])
     made = body.output_types
     start = operands[consts : consts + carry]
     if len(made) < carry:
-        raise OperandError(f"scan: the body gives {len(made)} tensors, fewer than the {carry} that are carried")
+        raise OperandError(
+            f"scan: the body gives {len(made)} tensors, fewer than the {carry} that are carried"
+        )
     check_same_types("scan", start, made[:carry], "the start", "the body's result")
     return (*start, *[TensorType((length, *t.shape), t.dtype) for t in made[carry:]])
 
@@ -133,7 +137,9 @@ def _vjp(
         def grad(i: int) -> Var | None:
             return grads.get(body.inputs[i])
 
-        out = [total if (d := grad(i)) is None else add(total, d) for i, total in zip(sums, totals, strict=True)]
+        out = [
+            total if (d := grad(i)) is None else add(total, d) for i, total in zip(sums, totals, strict=True)
+        ]
         for i in through:
             d = grad(consts + i)
             out.append(zeros_like(gs[i]) if d is None else d)

@@ -80,9 +80,7 @@ def recomputing_vjp(graph: Graph, outputs: tuple[int, ...], wanted: tuple[int, .
     """
 
     def make() -> Graph:
-        found = RULES.pullback(
-            graph, [graph.outputs[i] for i in outputs], [graph.inputs[i] for i in wanted]
-        )
+        found = RULES.pullback(graph, [graph.outputs[i] for i in outputs], [graph.inputs[i] for i in wanted])
 
         def function(*operands: Var) -> list[Var]:
             count = len(graph.inputs)
@@ -91,7 +89,8 @@ def recomputing_vjp(graph: Graph, outputs: tuple[int, ...], wanted: tuple[int, .
             made = inline(found.graph, [*[values[v] for v in found.residuals], *operands[count:]])
             grads = dict(zip(found.sources, made, strict=True))
             return [
-                grads[graph.inputs[i]] if graph.inputs[i] in grads else zeros_like(operands[i]) for i in wanted
+                grads[graph.inputs[i]] if graph.inputs[i] in grads else zeros_like(operands[i])
+                for i in wanted
             ]
 
         return build([*graph.input_types, *[graph.types[graph.outputs[i]] for i in outputs]], function)

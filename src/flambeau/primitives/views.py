@@ -96,7 +96,9 @@ iota_p = Primitive(
     "iota",
     infer=lambda shape, axis, dtype: TensorType(tuple(shape), dtype),
     reference=lambda shape, axis, dtype: np.broadcast_to(
-        np.arange(shape[axis]).astype(dtype.numpy).reshape([-1 if i == axis else 1 for i in range(len(shape))]),
+        np.arange(shape[axis])
+        .astype(dtype.numpy)
+        .reshape([-1 if i == axis else 1 for i in range(len(shape))]),
         shape,
     ),
     vjp=NO_INPUTS,
@@ -117,7 +119,9 @@ def iota(shape: Shape, axis: int, dtype: DType) -> Var:
 
 def _infer_broadcast(x: TensorType, *, shape: Shape, axes: tuple[int, ...]) -> TensorType:
     if len(axes) != x.ndim or list(axes) != sorted(set(axes)):
-        raise ShapeError(f"broadcast: axes {axes} do not place the axes of a tensor of shape {shape_text(x.shape)}")
+        raise ShapeError(
+            f"broadcast: axes {axes} do not place the axes of a tensor of shape {shape_text(x.shape)}"
+        )
     for n, axis in zip(x.shape, axes, strict=True):
         if axis >= len(shape) or (n != 1 and n != shape[axis]):
             raise ShapeError(
@@ -133,7 +137,9 @@ def _ref_broadcast(x: np.ndarray, *, shape: tuple[int, ...], axes: tuple[int, ..
     return np.broadcast_to(x.reshape(place), shape)
 
 
-def _vjp_broadcast(g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, shape: Shape, axes: tuple[int, ...]) -> Any:
+def _vjp_broadcast(
+    g: Var, inputs: Sequence[Var], outputs: Sequence[Var], *, shape: Shape, axes: tuple[int, ...]
+) -> Any:
     (x,) = inputs
     gone = [i for i in range(len(shape)) if i not in axes or (x.shape[axes.index(i)] == 1 and shape[i] != 1)]
     return (reshape(reduce_sum(g, gone), x.shape),)
@@ -284,7 +290,9 @@ def infer_minus_one(shape: Sequence[Size], total: Size) -> Shape:
 
 def _infer_transpose(x: TensorType, *, perm: tuple[int, ...]) -> TensorType:
     if sorted(perm) != list(range(x.ndim)):
-        raise ShapeError(f"transpose: {perm} does not order the axes of a tensor of shape {shape_text(x.shape)}")
+        raise ShapeError(
+            f"transpose: {perm} does not order the axes of a tensor of shape {shape_text(x.shape)}"
+        )
     return TensorType(tuple(x.shape[p] for p in perm), x.dtype)
 
 
