@@ -11,6 +11,7 @@ import pytest
 
 from flambeau.compiler import cache
 from flambeau.engine.executors import use_executor
+from flambeau.graph.verifier import check_programs
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,6 +26,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checked() -> None:
+    """Every graph and kernel that a test makes is checked against the grammar."""
+    check_programs()
 
 
 @pytest.fixture(autouse=True)

@@ -400,6 +400,7 @@ _LATE = {
     name: module
     for module, names in {
         "flambeau.engine.statistics": ("stats",),
+        "flambeau.graph.verifier": ("check_programs",),
         "flambeau.runtime.threads": ("get_num_threads", "set_num_threads"),
         "flambeau.transforms": (
             "checkpoint", "compile", "custom_function", "grad", "gradcheck", "hessian", "jacobian", "jvp",

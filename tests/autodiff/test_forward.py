@@ -69,7 +69,9 @@ def test_asked_tangents_are_zeros_where_there_is_no_dependence():
 
 def test_no_derivative_names_the_reason():
     g = graph(lambda x: e.nextafter(x, x), VECTOR)
-    with pytest.raises(GradientError, match="nextafter cannot be differentiated forwards: nextafter has no derivative"):
+    with pytest.raises(
+        GradientError, match="nextafter cannot be differentiated forwards: nextafter has no derivative"
+    ):
         pushforward(g, [0])
 
 

@@ -5,13 +5,13 @@ import gc
 import numpy as np
 import pytest
 
+from flambeau.counts import COUNTS
 from flambeau.engine.convert import from_array
 from flambeau.engine.gradients import Frontier, cotangents, moment
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import THREAD
 from flambeau.errors import GradientError
 from flambeau.primitives import elementwise as e
-from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor, apply
 
 X = np.array([0.5, -1.5, 2.0])

@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from flambeau.engine.modes import grad_enabled  # noqa: E402
-from flambeau.engine.tape import THREAD  # noqa: E402
+from flambeau.engine.modes import grad_enabled
+from flambeau.engine.tape import THREAD
 
 
 @pytest.fixture(autouse=True)

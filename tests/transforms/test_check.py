@@ -22,7 +22,9 @@ X = np.array([0.3, 0.7])
 
 
 def test_right_gradients():
-    assert gradcheck(lambda d: {"a": log(d["x"]) * d["n"]}, ({"x": tensor(X), "n": tensor(2, dtype=np.int64)},))
+    assert gradcheck(
+        lambda d: {"a": log(d["x"]) * d["n"]}, ({"x": tensor(X), "n": tensor(2, dtype=np.int64)},)
+    )
     assert gradgradcheck(lambda x, y: sin(x) * y * y, (tensor(X), tensor(2.0)))
 
 
@@ -55,18 +57,20 @@ def test_forward_anomaly_names_the_line():
         y = x - 1.0
         return log(y) * 2.0
 
-    with pytest.raises(NonFiniteError, match=r"(?s)log made a NaN of finite operands at index \(1,\), in the forward pass.*support.py"):
-        with detect_anomaly():
-            kept = f(tensor([2.0, 0.5]))  # noqa: F841
+    with pytest.raises(
+        NonFiniteError,
+        match=r"(?s)log made a NaN of finite operands at index \(1,\), in the forward pass.*support.py",
+    ), detect_anomaly():
+        kept = f(tensor([2.0, 0.5]))  # noqa: F841
 
 
 def test_gradient_anomaly():
     x = tensor([4.0, 0.0], requires_grad=True)
     with pytest.raises(
-        NonFiniteError, match=r"(?s)made an infinity of finite operands at index \(1,\), while its gradient was computed"
-    ):
-        with detect_anomaly():
-            total(x**0.5 * 1.0).backward()
+        NonFiniteError,
+        match=r"(?s)made an infinity of finite operands at index \(1,\), while its gradient was computed",
+    ), detect_anomaly():
+        total(x**0.5 * 1.0).backward()
 
 
 def test_no_anomaly():

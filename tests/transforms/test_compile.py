@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from support import close, no_grad, sin, tensor, total
 
+from flambeau.counts import COUNTS
 from flambeau.engine.tape import THREAD, Cell
 from flambeau.errors import CaptureError, OperandError, TraceError
-from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor
 from flambeau.transforms.compile import compile
 from flambeau.transforms.control_flow import cond
@@ -260,7 +260,9 @@ def test_number_that_changed():
     g = compile(f)
     g(tensor(X))
     k[0] = 0.25
-    with pytest.raises(CaptureError, match=r"(?s)the number 0.5 is now 0.25.*test_compile.py:\d+ in f: .*# the line"):
+    with pytest.raises(
+        CaptureError, match=r"(?s)the number 0.5 is now 0.25.*test_compile.py:\d+ in f: .*# the line"
+    ):
         g(tensor(X))
 
 
@@ -269,7 +271,9 @@ def test_branch_that_changed():
     g = compile(lambda x: sin(x) if flag[0] else -x)
     g(tensor(X))
     flag[0] = False
-    with pytest.raises(CaptureError, match=r"(?s)sin giving float64\[3\] at first and neg giving.*test_compile.py"):
+    with pytest.raises(
+        CaptureError, match=r"(?s)sin giving float64\[3\] at first and neg giving.*test_compile.py"
+    ):
         g(tensor(X))
 
 
@@ -293,7 +297,9 @@ def test_data_that_changed():
     g = compile(lambda x: x * tensor(data[0]))
     g(tensor(X))
     data[0] = [1.0, 2.0, 4.0]
-    with pytest.raises(CaptureError, match=r"made inside of it from Python data was \[1., 2., 3.\] and is \[1., 2., 4.\]"):
+    with pytest.raises(
+        CaptureError, match=r"made inside of it from Python data was \[1., 2., 3.\] and is \[1., 2., 4.\]"
+    ):
         g(tensor(X))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support import close, exp, numeric, sin, tensor, total
 
-from flambeau.errors import DTypeError, GradientError, OperandError, ShapeError
 from flambeau.counts import COUNTS
+from flambeau.errors import DTypeError, GradientError, OperandError, ShapeError
 from flambeau.transforms.compile import compile
 from flambeau.transforms.control_flow import cond, scan, while_loop
 from flambeau.transforms.custom import host_call
@@ -47,7 +47,10 @@ def test_scan_values():
 def test_scan_gradients(i):
     close(grad(scanned, i)(*ARGS), grad(stepwise, i)(*ARGS))
     close(hessian(scanned, i)(*ARGS), hessian(stepwise, i)(*ARGS))
-    close(grad(lambda *a: total(grad(scanned, i)(*a)), i)(*ARGS), grad(lambda *a: total(grad(stepwise, i)(*a)), i)(*ARGS))
+    close(
+        grad(lambda *a: total(grad(scanned, i)(*a)), i)(*ARGS),
+        grad(lambda *a: total(grad(stepwise, i)(*a)), i)(*ARGS),
+    )
 
 
 def test_scan_backwards_in_time_has_gradients():
@@ -63,7 +66,9 @@ def test_scan_forward_mode():
 @pytest.mark.parametrize("axes", [(0, None, None), (None, 0, None), (None, None, 1), (0, None, 1)])
 def test_scan_batched(axes):
     ws, cs, xss = np.array([W, 2 * W]), np.array([C, -C]), np.stack([XS, XS + 1], 1)
-    args = [tensor(b if a is not None else s) for a, b, s in zip(axes, (ws, cs, xss), (W, C, XS), strict=True)]
+    args = [
+        tensor(b if a is not None else s) for a, b, s in zip(axes, (ws, cs, xss), (W, C, XS), strict=True)
+    ]
     for f in (scanned, value_and_grad(scanned, (0, 1, 2))):
         found = vmap(f, in_axes=axes)(*args)
         wanted = vmap(stepwise if f is scanned else value_and_grad(stepwise, (0, 1, 2)), in_axes=axes)(*args)
@@ -114,7 +119,9 @@ def test_scan_many_steps_is_one_plan():
 
 
 def test_scan_errors():
-    with pytest.raises(ShapeError, match=r"the carried value is float64\[\] at first and float64\[4\] after a step"):
+    with pytest.raises(
+        ShapeError, match=r"the carried value is float64\[\] at first and float64\[4\] after a step"
+    ):
         scan(lambda c, x: (c + tensor(XS), None), tensor(0.0), tensor(XS))
     with pytest.raises(OperandError, match=r"the body returns \(carry, y\)"):
         scan(lambda c, x: c, tensor(0.0), tensor(XS))
@@ -155,7 +162,9 @@ def test_cond_computes_one_branch():
 
 def test_cond_errors():
     p, x = tensor(True, dtype=bool), tensor(1.0)
-    with pytest.raises(ShapeError, match=r"the result is float64\[\] where the condition holds and float64\[4\]"):
+    with pytest.raises(
+        ShapeError, match=r"the result is float64\[\] where the condition holds and float64\[4\]"
+    ):
         cond(p, lambda v: v, lambda v: v + tensor(XS), x)
     with pytest.raises(OperandError, match="return different structures"):
         cond(p, lambda v: v, lambda v: (v, v), x)
@@ -174,11 +183,16 @@ def test_while_loop():
     close(values, [243.0, 128.0])
     assert counts.tolist() == [4, 6]
     close(jvp(lambda x: power(x)[0], (tensor(3.0),), (tensor(1.0),))[1], 405.0)
-    close(vmap(lambda x: jvp(lambda x: power(x)[0], (x,), (tensor(1.0),))[1])(tensor([3.0, 2.0])), [405.0, 448.0])
+    close(
+        vmap(lambda x: jvp(lambda x: power(x)[0], (x,), (tensor(1.0),))[1])(tensor([3.0, 2.0])),
+        [405.0, 448.0],
+    )
 
 
 def test_while_loop_has_no_reverse_mode():
-    with pytest.raises(GradientError, match=r"(?s)while_loop cannot be differentiated: how often.*test_control_flow.py"):
+    with pytest.raises(
+        GradientError, match=r"(?s)while_loop cannot be differentiated: how often.*test_control_flow.py"
+    ):
         grad(lambda x: power(x)[0])(tensor(3.0))
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support import close, numeric, sin, tensor, total
 
-from flambeau.errors import GradientError, OperandError, ShapeError
 from flambeau.counts import COUNTS
+from flambeau.errors import GradientError, OperandError, ShapeError
 from flambeau.transforms.checkpoint import checkpoint
 from flambeau.transforms.custom import custom_function, host_call
 from flambeau.transforms.forward import hessian, jvp
@@ -97,9 +97,7 @@ def test_own_rule_under_vmap():
 
 
 def test_host_call_with_a_rule():
-    sine = custom_function(
-        lambda x: (host_call(np.sin, x, x), x), lambda x, g: host_call(np.cos, x, x) * g
-    )
+    sine = custom_function(lambda x: (host_call(np.sin, x, x), x), lambda x, g: host_call(np.cos, x, x) * g)
     close(grad(lambda x: total(sine(x)))(tensor(X)), np.cos(X))
     close(vmap(grad(sine))(tensor(X)), np.cos(X))
 
@@ -116,7 +114,11 @@ def test_several_results_and_none():
     [
         (lambda r, g: g, GradientError, "backward returned a Tensor for 2 arguments"),
         (lambda r, g: (g, g, g), GradientError, "backward returned 3 gradients for 2 arguments"),
-        (lambda r, g: (g[0:2], None), ShapeError, r"returned float64\[2\] as the gradient of argument \[0\], which is float64\[3\]"),
+        (
+            lambda r, g: (g[0:2], None),
+            ShapeError,
+            r"returned float64\[2\] as the gradient of argument \[0\], which is float64\[3\]",
+        ),
         (lambda r, g: ("no", None), OperandError, r"the gradient of \[0\] is a str"),
     ],
 )

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from support import close, no_grad, numeric, sin, tensor, total
 
+from flambeau.counts import COUNTS
 from flambeau.engine.tape import THREAD
 from flambeau.errors import GradientError, OperandError, ShapeError
-from flambeau.counts import COUNTS
 from flambeau.tensor import Tensor
 from flambeau.transforms.forward import hessian, jacobian, jvp
 from flambeau.transforms.gradient import grad, value_and_grad, vjp
@@ -70,6 +70,7 @@ def test_data_dependent_branch():
     assert grad(h)(tensor(3.0)).item() == 6.0
     assert grad(h)(tensor(0.5)).item() == -1.0
     assert grad(grad(h))(tensor(3.0)).item() == 2.0
+
     # the value is looked at in the middle, and the argument used again after it
     def k(x):
         y = x * x
@@ -165,7 +166,9 @@ def test_vjp_may_be_called_again():
 
 
 def test_vjp_of_trees_and_integers():
-    out, pull = vjp(lambda x, d: {"a": x * d["k"], "n": x.astype("int64")}, tensor([1.0, 2.0]), {"k": tensor(5.0)})
+    out, pull = vjp(
+        lambda x, d: {"a": x * d["k"], "n": x.astype("int64")}, tensor([1.0, 2.0]), {"k": tensor(5.0)}
+    )
     gx, gd = pull({"a": tensor([1.0, 10.0]), "n": out["n"]})
     close(gx, [5.0, 50.0])
     close(gd["k"], 21.0)

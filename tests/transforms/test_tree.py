@@ -34,7 +34,13 @@ def test_there_and_back():
 
 
 def test_paths():
-    assert list(flatten(TREE)[1].paths()) == ["['p'].a", "['p'].b[0]", "['p'].b[1][0]", "['c'].x", "['o']['z']"]
+    assert list(flatten(TREE)[1].paths()) == [
+        "['p'].a",
+        "['p'].b[0]",
+        "['p'].b[1][0]",
+        "['c'].x",
+        "['o']['z']",
+    ]
 
 
 def test_structures_are_equal_by_what_they_are():
@@ -47,6 +53,12 @@ def test_structures_are_equal_by_what_they_are():
 
 def test_spread():
     assert spread("axes", 0, TREE) == [0] * 5
-    assert spread("axes", (None, {"a": 1, "b": None}), ([1, 2], {"a": 3, "b": (4, 5)})) == [None, None, 1, None, None]
+    assert spread("axes", (None, {"a": 1, "b": None}), ([1, 2], {"a": 3, "b": (4, 5)})) == [
+        None,
+        None,
+        1,
+        None,
+        None,
+    ]
     with pytest.raises(OperandError, match=r"axes: \(0, 1\) does not fit"):
         spread("axes", (0, 1), (1, 2, 3))

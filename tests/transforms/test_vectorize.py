@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from support import close, sin, tensor, total
 
+from flambeau.counts import COUNTS
 from flambeau.engine.tape import THREAD
 from flambeau.errors import OperandError, ShapeError, TraceError
-from flambeau.counts import COUNTS
 from flambeau.transforms.gradient import grad
 from flambeau.transforms.vectorize import vmap
 
@@ -33,9 +33,11 @@ def test_shared_argument_and_axes():
 
 
 def test_trees_of_axes():
-    out = vmap(lambda d: {"s": d["a"] * d["b"], "c": d["b"]}, in_axes=({"a": 0, "b": None},), out_axes={"s": 1, "c": None})(
-        {"a": tensor(A), "b": tensor(V)}
-    )
+    out = vmap(
+        lambda d: {"s": d["a"] * d["b"], "c": d["b"]},
+        in_axes=({"a": 0, "b": None},),
+        out_axes={"s": 1, "c": None},
+    )({"a": tensor(A), "b": tensor(V)})
     close(out["s"], (A * V).T)
     close(out["c"], V)
 
@@ -82,13 +84,17 @@ def test_looking_at_a_value_names_the_line():
         return -x
 
     tape = THREAD.tape
-    with pytest.raises(TraceError, match=r"(?s)inside vmap\(f\).*test_vectorize.py:\d+ in f: if x > 0:  # the line"):
+    with pytest.raises(
+        TraceError, match=r"(?s)inside vmap\(f\).*test_vectorize.py:\d+ in f: if x > 0:  # the line"
+    ):
         vmap(f)(tensor(V))
     assert THREAD.tape is tape
 
 
 def test_sizes_differ():
-    with pytest.raises(ShapeError, match=r"argument \[0\] has 2 examples along its batch axis and argument \[1\] has 3"):
+    with pytest.raises(
+        ShapeError, match=r"argument \[0\] has 2 examples along its batch axis and argument \[1\] has 3"
+    ):
         vmap(lambda x, y: x)(tensor(A), tensor(V))
 
 

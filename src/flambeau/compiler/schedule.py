@@ -48,9 +48,9 @@ class Schedule:
     ``constants`` are computed once, when the program is made; ``steps`` are lists of calls and host
     steps, in order; ``overwriting`` are the calls from the first that writes to an input on.
 
-    Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host calls.  ``results`` says per output of the
-    graph which slot holds it; ``reused`` maps a fresh slot to the input slot whose memory it takes
-    over.
+    Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
+    calls.  ``results`` says per output of the graph which slot holds it; ``reused`` maps a fresh
+    slot to the input slot whose memory it takes over.
     """
 
     constants: list[HostStep] = field(default_factory=list)

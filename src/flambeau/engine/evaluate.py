@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
+import numpy as np
+
 from flambeau.autodiff.reverse import pullback
 from flambeau.compiler.simplify import simplify
 from flambeau.counts import COUNTS
@@ -23,6 +25,7 @@ from flambeau.engine.segment import FREED, Freed, Segment
 from flambeau.engine.tape import HOOKS, THREAD, Cell, State, Tape, Value
 from flambeau.errors import FlambeauError, GradientError, TraceError, located
 from flambeau.graph.graph import Graph
+from flambeau.graph.verifier import check_graph
 from flambeau.runtime.buffers import Buffer
 
 
@@ -47,6 +50,7 @@ class Plan:
         "leaves",
         "leftover",
         "marks",
+        "numbers",
         "outputs",
         "scalars",
         "sources",
@@ -56,6 +60,7 @@ class Plan:
     def __init__(self, state: State, asked: tuple[int, ...], live: tuple[int, ...]) -> None:
         flat = flatten(state)
         self.state = state
+        check_graph(flat.graph)
         alive = set(live) | set(asked)
         leaves = set(flat.leaves)
         pending = [p for p in sorted(alive) if p not in leaves]
@@ -78,7 +83,7 @@ class Plan:
 
         slot: dict[int, int] = {}
         for v in graph.outputs:
-            if v not in slot and v not in leaf_of:
+            if v not in slot and v not in leaf_of and v not in numbers:
                 slot[v] = len(slot)
         place = dict(zip(outs, graph.outputs, strict=True))
         # (position, output index or -1, leaf position): an output may simply be a leaf
@@ -90,9 +95,14 @@ class Plan:
                 _afterwards(flat, p),
             )
             for p in wanted
+            if place[flat.values[p]] not in numbers
+        ]
+        self.numbers = [
+            (p, numbers[place[flat.values[p]]]) for p in wanted if place[flat.values[p]] in numbers
         ]
         self.keep = [
             (v, "number", numbers[v]) if v in numbers
+            else (v, "number", numbers[place[v]]) if place.get(v) in numbers
             else (v, "leaf", leaf_of[v]) if v in leaf_of
             else (v, "leaf", leaf_of[place[v]]) if place[v] in leaf_of
             else (v, "output", slot[place[v]])
@@ -107,6 +117,7 @@ class Plan:
             i for i, p in enumerate(self.leaves) if p not in alive and p not in held and not self.leftover
         ]
         program = Graph(graph.types, inputs, graph.nodes, list(slot))
+        check_graph(program)
         self.executor = active_executor()
         self.executable: Executable | None = None
         if program.nodes or slot:
@@ -144,6 +155,13 @@ class Plan:
             if tape.hooks:
                 numbered = flatten(self.state).values
                 segment.hooks = {numbered[p]: hooks for p, hooks in tape.hooks.items()}
+        for position, at in self.numbers:
+            x = numbers[at].value if type(numbers[at]) is Cell else numbers[at]
+            value = values[position]
+            value.data = Buffer(value.type.dtype.itemsize)
+            with np.errstate(all="ignore"):
+                value.data.view(value.type.dtype, ())[...] = np.asarray(x).astype(value.type.dtype.numpy)
+            value.source = None
         for position, output, alias, afterwards in self.outputs:
             value = values[position]
             if value.data is None:
@@ -216,7 +234,8 @@ def evaluate(tape: Tape, *asked: Value) -> None:
     """Compute ``asked`` (all live values where none is given) and what shares their computation."""
     if tape.abstract:
         raise TraceError(
-            f"the value of a tensor was needed inside {tape.abstract}, where only its shape and dtype are known"
+            f"the value of a tensor was needed inside {tape.abstract}, "
+            "where only its shape and dtype are known"
         )
     if tape.error is not None:
         raise tape.error

@@ -289,6 +289,8 @@ def _tape_step(tape: Tape, work: _Work, retain: bool, create_graph: bool) -> Non
             raise GradientError(_FREED)
         v = flat.values[position]
         table[v] = record_add(table[v], g) if v in table else g
+    if flat.freed and work.frontier is None and not flat.freed.isdisjoint(_history(state, tuple(table))):
+        raise GradientError(_FREED)
     targets = {flat.values[p]: values[p] for p in flat.marks if work.continues(values[p], tape)}
     inner = {flat.values[p]: w for p, w in work.wanted_in(tape).items()}
     stops = frozenset(inner)

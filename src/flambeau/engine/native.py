@@ -20,10 +20,12 @@ from flambeau.compiler.partition import Partition, partition
 from flambeau.compiler.schedule import HostStep, Schedule, schedule
 from flambeau.compiler.target import Target
 from flambeau.compiler.views import View
+from flambeau.compiler.verify import verify_kernel
 from flambeau.counts import COUNTS
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.errors import FlambeauError
+from flambeau.graph.verifier import CHECKS
 from flambeau.graph.graph import Graph, Node, compact, freeze
 from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
@@ -80,6 +82,8 @@ class Kernels:
         key = (kernel, tuple([repr(i.number) for i in kernel.body if i.number is not None]))
         name = self.entries.get(key)
         if name is None:
+            if CHECKS.enabled:
+                verify_kernel(kernel)
             name, text = _LOWER[kernel.family](kernel, Target.host())
             self.entries[key] = name
             if name not in self.addresses:

@@ -27,7 +27,7 @@ from flambeau.graph.builder import GraphBuilder, Var
 from flambeau.graph.graph import Graph
 from flambeau.graph.types import TensorType
 from flambeau.graph.where import NOWHERE, Where, caller, is_internal
-from flambeau.primitives.control import stop_gradient
+from flambeau.primitives.control import fresh, stop_gradient
 
 if TYPE_CHECKING:
     from flambeau.engine.segment import Freed, Segment
@@ -144,7 +144,7 @@ class FlatCall:
 
 def mark_leaf(x: Var) -> Var:
     """The builder of a value that gradients are taken to, not through."""
-    return stop_gradient(x)
+    return fresh(stop_gradient(x))  # under an identity of its own: never merged, never computed again
 
 
 class Hooks:
@@ -254,7 +254,7 @@ class Tape:
         return False
 
     def record(
-        self, fn: Builder | FlatCall, attrs: tuple[Any, ...], values: Sequence[Any], depth: int = 2
+        self, fn: Builder | FlatCall, attrs: tuple[Any, ...], values: Sequence[Any], depth: int = 1
     ) -> Any:
         """Record ``fn(*values, *attrs)``; values are ``Value``, or ``(number, dtype)`` read at run time.
 

@@ -143,3 +143,33 @@ def _describe(node: Node) -> str:
     results = ", ".join(f"%{v}" for v in node.outputs)
     call = f"{node.primitive.name}({', '.join(f'%{v}' for v in node.inputs)})"
     return f"{results} = {call}" if results else call
+
+
+class Checks:
+    """Whether programs are verified between passes; see ``check_programs``."""
+
+    __slots__ = ("enabled",)
+
+    def __init__(self) -> None:
+        self.enabled = False
+
+
+CHECKS = Checks()
+
+
+def check_programs(enabled: bool = True) -> None:
+    """Verify every graph and kernel between the compiler's passes: slow, for finding defects in flambeau.
+
+    >>> import flambeau as fb
+    >>> fb.check_programs(True)
+    >>> (fb.ones(3) + 1).tolist()
+    [2.0, 2.0, 2.0]
+    >>> fb.check_programs(False)
+    """
+    CHECKS.enabled = enabled
+
+
+def check_graph(graph: Graph) -> None:
+    """``verify`` where checking is switched on."""
+    if CHECKS.enabled:
+        verify(graph)

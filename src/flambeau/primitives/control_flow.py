@@ -40,6 +40,11 @@ def given(g: Tangents) -> tuple[int, ...]:
     return tuple([i for i, x in enumerate(g) if x is not None])
 
 
+def present(g: Tangents, places: Sequence[int]) -> list[Var]:
+    """Those at ``places``, none of which is absent."""
+    return [x for i in places if (x := g[i]) is not None]
+
+
 def batch_size(inputs: Vars, batched: Sequence[bool]) -> Size:
     """The size of the leading axis of the batched inputs."""
     return next(x.shape[0] for x, b in zip(inputs, batched, strict=True) if b)
@@ -70,13 +75,13 @@ def _vjp_call(g: Tangents, inputs: Vars, outputs: Vars, *, graph: Graph) -> Any:
     seeds, wanted = given(g), floating(graph.input_types)
     gradient = recomputing_vjp(graph, seeds, wanted)
     # behind the barrier, so that sharing equal nodes cannot bring back what was to be forgotten
-    operands = barrier(*inputs, *[g[i] for i in seeds])  # type: ignore[misc]
+    operands = barrier(*inputs, *present(g, seeds))
     return scatter_list(len(inputs), wanted, inline(gradient, operands))
 
 
 def _jvp_call(t: Tangents, inputs: Vars, outputs: Vars, *, graph: Graph) -> Any:
     moving, results = given(t), floating(graph.output_types)
-    made = call(jvp_graph(graph, moving, results), *inputs, *[t[i] for i in moving])  # type: ignore[misc]
+    made = call(jvp_graph(graph, moving, results), *inputs, *present(t, moving))
     return scatter_list(len(outputs), results, made[len(outputs) :])
 
 
@@ -170,15 +175,15 @@ def _ref_cond(p: np.ndarray, *arrays: np.ndarray, branches: tuple[Graph, Graph])
 
 def _vjp_cond(g: Tangents, inputs: Vars, outputs: Vars, *, branches: tuple[Graph, Graph]) -> Any:
     seeds, wanted = given(g), floating(branches[0].input_types)
-    gradients = tuple([recomputing_vjp(b, seeds, wanted) for b in branches])
-    made = cond(inputs[0], gradients, *inputs[1:], *[g[i] for i in seeds])  # type: ignore[arg-type, misc]
+    a, b = [recomputing_vjp(b, seeds, wanted) for b in branches]
+    made = cond(inputs[0], (a, b), *inputs[1:], *present(g, seeds))
     return scatter_list(len(inputs), [i + 1 for i in wanted], made)
 
 
 def _jvp_cond(t: Tangents, inputs: Vars, outputs: Vars, *, branches: tuple[Graph, Graph]) -> Any:
     moving, results = given(t[1:]), floating(branches[0].output_types)
-    forward = tuple([jvp_graph(b, moving, results) for b in branches])
-    made = cond(inputs[0], forward, *inputs[1:], *[t[i + 1] for i in moving])  # type: ignore[arg-type, misc]
+    a, b = [jvp_graph(b, moving, results) for b in branches]
+    made = cond(inputs[0], (a, b), *inputs[1:], *present(t[1:], moving))
     return scatter_list(len(outputs), results, made[len(outputs) :])
 
 
@@ -253,7 +258,8 @@ def _jvp_while(
     n = len(carry)
     plain = jvp_graph(body, (*used, *[b + i for i in moving]), moving)
     slopes = [x if (x := t[a + b + i]) is not None else zeros_like(carry[i]) for i in moving]
-    types = [x.type for x in (*inputs[a : a + b], *[t[a + i] for i in used], *carry, *slopes)]  # type: ignore[union-attr]
+    along = present(t[a : a + b], used)
+    types = [x.type for x in (*inputs[a : a + b], *along, *carry, *slopes)]
 
     def reordered(*xs: Var) -> list[Var]:  # constants, their tangents, values, their tangents
         c, dc = xs[:b], xs[b : b + len(used)]
@@ -270,7 +276,7 @@ def _jvp_while(
         new_body,
         (a, b + len(used)),
         *inputs[: a + b],
-        *[t[a + i] for i in used],  # type: ignore[misc]
+        *along,
         *carry,
         *slopes,
     )

@@ -23,6 +23,7 @@ from flambeau.primitives.control_flow import (
     batch_size,
     check_same_types,
     given,
+    present,
     scatter_list,
     with_axis,
 )
@@ -69,7 +70,7 @@ def _reference(
 ) -> tuple[np.ndarray, ...]:
     consts, carry = split
     fixed, state, xs = arrays[:consts], list(arrays[consts : consts + carry]), arrays[consts + carry :]
-    stacked = [np.empty((length, *t.shape), t.dtype.numpy) for t in body.output_types[carry:]]  # type: ignore[arg-type]
+    stacked = [np.empty((length, *t.shape), t.dtype.numpy) for t in body.output_types[carry:]]
     for i in reversed(range(length)) if reverse else range(length):
         made = interpret(body, [*fixed, *state, *[x[i] for x in xs]])
         state = made[:carry]
@@ -172,7 +173,7 @@ def _vjp(
         *[constants[v] for v in fixed],
         *starts,
         *[stacked[v] if v in stacked else xs[v] for v in rows],
-        *[g[i] for i in ends],  # type: ignore[misc]
+        *present(g, ends),
     )
     reached = [i for i in along if body.inputs[i] in found.sources]
     return scatter_list(len(inputs), [*sums, *[consts + i for i in through], *reached], made)
@@ -221,11 +222,11 @@ def _jvp(
         length,
         reverse,
         *inputs[:consts],
-        *[t[i] for i in fixed],  # type: ignore[misc]
+        *present(t, fixed),
         *inputs[consts : consts + carry],
         *slopes,
         *inputs[consts + carry :],
-        *[t[i] for i in along],  # type: ignore[misc]
+        *present(t, along),
     )
     stacked = carry + len(carried) + (m - carry)
     return scatter_list(m, results, [*made[carry : carry + len(carried)], *made[stacked:]])

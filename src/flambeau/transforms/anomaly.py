@@ -23,7 +23,9 @@ def _finite(x: Any) -> bool:
     dtype = from_numpy(x.dtype)
     if not dtype.inexact:
         return True
-    return bool(np.isfinite(x.astype(np.float32) if x.dtype.kind == "V" or x.dtype.itemsize == 2 else x).all())
+    return bool(
+        np.isfinite(x.astype(np.float32) if x.dtype.kind == "V" or x.dtype.itemsize == 2 else x).all()
+    )
 
 
 def watch(node: Node, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:

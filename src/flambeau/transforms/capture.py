@@ -60,7 +60,9 @@ class Snapshot:
 
     def __init__(self) -> None:
         if gc.get_freeze_count():
-            raise TraceError("fb.compile looks for tensors among Python's objects, which gc.freeze() hid: call gc.unfreeze()")
+            raise TraceError(
+                "fb.compile looks for tensors among Python's objects, which gc.freeze() hid: call gc.unfreeze()"
+            )
         objects = gc.get_objects()
         self.tensors = [(t, t._value, t._grad) for t in objects if issubclass(type(t), Tensor)]
         self.cells = [(c, c.value) for c in objects if type(c) is Cell]
@@ -144,7 +146,9 @@ class Update:
         return self.target()
 
 
-def run(graph: Any, operands: list[Any], updates: Sequence[Update], arguments: Sequence[Any], grad: bool) -> list[Value]:
+def run(
+    graph: Any, operands: list[Any], updates: Sequence[Update], arguments: Sequence[Any], grad: bool
+) -> list[Value]:
     """Record the program; where it updates tensors evaluate it and give them their values.
 
     Returns the values that are not updates.  ``operands`` is emptied, so that memory that nothing

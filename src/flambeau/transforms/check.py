@@ -57,7 +57,9 @@ def gradcheck(
 
     def total(arrays: Sequence[Any]) -> float:
         made = of_moving(*[Tensor(from_array(a)) for a in arrays])
-        return float(sum((y.numpy().astype(np.float64) * w).sum() for y, w in zip(made, weights, strict=True)))
+        return float(
+            sum((y.numpy().astype(np.float64) * w).sum() for y, w in zip(made, weights, strict=True))
+        )
 
     arrays = [x.numpy().copy() for x in start]
     for place, gradient in enumerate(gradients):
@@ -88,9 +90,7 @@ def gradgradcheck(
     moving = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.dtype.floating]
     random = np.random.default_rng(1)
     shapes = [
-        y._value.type
-        for y in tree.flatten(f(*arguments))[0]
-        if isinstance(y, Tensor) and y.dtype.floating
+        y._value.type for y in tree.flatten(f(*arguments))[0] if isinstance(y, Tensor) and y.dtype.floating
     ]
     weights = [Tensor(from_array(random.uniform(0.5, 1.5, t.shape).astype(t.dtype.numpy))) for t in shapes]
 

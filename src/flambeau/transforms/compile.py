@@ -95,7 +95,9 @@ class Program:
                 for x in results
             ]
             self.grads_before = [
-                (t, t_grad is not None) for t, _, t_grad in snapshot.tensors if any(t is u for u in changes.graded)
+                (t, t_grad is not None)
+                for t, _, t_grad in snapshot.tensors
+                if any(t is u for u in changes.graded)
             ]
             plain = [x for x, kind in zip(results, self.results, strict=True) if kind[0] == "tensor"]
             return [*plain, *news]
@@ -111,7 +113,9 @@ class Program:
         self.sources: list[OfTensor | Value] = [snapshot.sources.get(v, v) for v in recording.captured]
         self.expected = [(v.type, v.needs_grad) for v in recording.captured]
         self.numbers = recording.operands()[len(recording.captured) :]
-        self.grad = any(kind == ("tensor", True) for kind in self.results) or any(u.connected for u in updates)
+        self.grad = any(kind == ("tensor", True) for kind in self.results) or any(
+            u.connected for u in updates
+        )
 
     def stale(self) -> str:
         """Why the program no longer fits the tensors it closes over, or nothing."""
@@ -177,7 +181,9 @@ def disagreement(label: str, first: Program, second: Program) -> CaptureError | 
     position = number = 0
     for k, (x, y) in enumerate(zip(old, new, strict=False)):
         if x.entry != y.entry or x.recorded_grad is not y.recorded_grad:
-            error = CaptureError(f"{before}{_entry_text(x)} at first and {_entry_text(y)} the second time{advice}")
+            error = CaptureError(
+                f"{before}{_entry_text(x)} at first and {_entry_text(y)} the second time{advice}"
+            )
             return _at(error, b, position)
         if x.entry[0] != "leaf":
             for i in x.entry[2]:
@@ -185,7 +191,9 @@ def disagreement(label: str, first: Program, second: Program) -> CaptureError | 
                     u, v = a.numbers[number], b.numbers[number]
                     number += 1
                     if u is not v and (isinstance(u, Cell) or isinstance(v, Cell) or freeze(u) != freeze(v)):
-                        return _at(CaptureError(f"{before}the number {u!r} is now {v!r}{advice}"), b, position)
+                        return _at(
+                            CaptureError(f"{before}the number {u!r} is now {v!r}{advice}"), b, position
+                        )
         position += len(x.types)
     if len(old) != len(new):
         more, which = (old, "first") if len(old) > len(new) else (new, "second")
@@ -196,7 +204,9 @@ def disagreement(label: str, first: Program, second: Program) -> CaptureError | 
         error = _compare_sources(before, advice, u, v)
         if error is not None:
             return error
-    kinds = [[(k, x if k in ("argument", "constant") else None) for k, x in p.results] for p in (first, second)]
+    kinds = [
+        [(k, x if k in ("argument", "constant") else None) for k, x in p.results] for p in (first, second)
+    ]
     if first.structure != second.structure or not _same_results(kinds[0], kinds[1]) or a.outputs != b.outputs:
         return CaptureError(f"{before}the results are not the same{_results_text(kinds)}{advice}")
     if [(id(c), d) for c, d in first.steps] != [(id(c), d) for c, d in second.steps]:
@@ -219,7 +229,9 @@ def _compare_sources(before: str, advice: str, u: Any, v: Any) -> CaptureError |
         return CaptureError(
             f"{before}a tensor made inside of it from Python data was {_short(x)} and is {_short(y)}{advice}"
         )
-    return CaptureError(f"{before}a tensor that was made inside of it comes from outside now, or the other way{advice}")
+    return CaptureError(
+        f"{before}a tensor that was made inside of it comes from outside now, or the other way{advice}"
+    )
 
 
 def _short(x: Any) -> str:
@@ -263,7 +275,7 @@ def _at(error: CaptureError, recording: Recording, position: int) -> CaptureErro
 # --- the function -------------------------------------------------------------------------------
 
 
-class compile:  # noqa: A001, N801  used like a function, and called so in every framework
+class compile:
     """A function that is recorded once for each signature and then runs without its Python.
 
     The signature is the structure of the arguments, the shapes, dtypes and ``requires_grad`` of
@@ -409,7 +421,9 @@ def _difference(f: Function, old: Any, new: Any) -> str:
         for i, child in enumerate(args.children)
         for path in child.paths()
     ]
-    paths += [f"{k}{path}" for k, child in zip(kwargs.keys, kwargs.children, strict=True) for path in child.paths()]
+    paths += [
+        f"{k}{path}" for k, child in zip(kwargs.keys, kwargs.children, strict=True) for path in child.paths()
+    ]
     for path, a, b in zip(paths, old[2:], new[2:], strict=True):
         if a == b:
             continue
@@ -429,7 +443,9 @@ def _type_difference(path: str, a: Any, b: Any) -> str:
         sizes = zip(a[0].shape, b[0].shape, strict=True)
         axes = [(axis, n, m) for axis, (n, m) in enumerate(sizes) if n != m]
         if axes and not changes:
-            moved = " and ".join([f"axis {axis} of argument {path} changed from {n} to {m}" for axis, n, m in axes])
+            moved = " and ".join(
+                [f"axis {axis} of argument {path} changed from {n} to {m}" for axis, n, m in axes]
+            )
             return moved
         changes += [f"the size of its axis {axis} from {n} to {m}" for axis, n, m in axes]
     if not changes:

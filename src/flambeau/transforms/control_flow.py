@@ -63,12 +63,18 @@ def _lifted_first(recording: Recording, count: int) -> Graph:
     return recording.derive("lifted first", make)
 
 
-def _check_carry(label: str, start: list[Value], structure: Structure, made: list[Value], found: Structure) -> None:
+def _check_carry(
+    label: str, start: list[Value], structure: Structure, made: list[Value], found: Structure
+) -> None:
     if found != structure:
-        raise OperandError(f"{label}: the carried value has structure {structure!r} at first, {found!r} after a step")
+        raise OperandError(
+            f"{label}: the carried value has structure {structure!r} at first, {found!r} after a step"
+        )
     for path, a, b in zip(structure.paths(), start, made, strict=True):
         if a.type != b.type:
-            raise ShapeError(f"{label}: the carried value{path} is {a.type} at first and {b.type} after a step")
+            raise ShapeError(
+                f"{label}: the carried value{path} is {a.type} at first and {b.type} after a step"
+            )
 
 
 def scan(body: Function, carry: Any, xs: Any = None, length: int | None = None, reverse: bool = False) -> Any:
@@ -113,7 +119,9 @@ def scan(body: Function, carry: Any, xs: Any = None, length: int | None = None, 
     return after.unflatten(tensors[: after.count]), out.unflatten(tensors[after.count :])
 
 
-def _two_trees(label: str, a: Any, b: Any) -> tuple[tuple[list[Value], list[Value]], tuple[Structure, Structure]]:
+def _two_trees(
+    label: str, a: Any, b: Any
+) -> tuple[tuple[list[Value], list[Value]], tuple[Structure, Structure]]:
     out = []
     shapes = []
     for what, x in (("the carry", a), ("xs", b)):
@@ -167,7 +175,9 @@ def cond(condition: Any, true_fn: Function, false_fn: Function, *operands: Any) 
         )
     for path, a, b in zip(first.structure.paths(), first.values, second.values, strict=True):
         if a.type != b.type:
-            raise ShapeError(f"{label}: the result{path} is {a.type} where the condition holds and {b.type} where not")
+            raise ShapeError(
+                f"{label}: the result{path} is {a.type} where the condition holds and {b.type} where not"
+            )
     n, m = len(first.operands()), len(second.operands())
     lifted = [*first.operands(), *second.operands()]
     kinds = [*types, *first.graph.input_types[len(types) :], *second.graph.input_types[len(types) :]]

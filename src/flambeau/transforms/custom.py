@@ -24,7 +24,7 @@ def custom_entry(*operands: Any) -> tuple[Var, ...]:
     return primitives.custom(forward, backward, results, wanted, name, *inputs)
 
 
-class custom_function:  # noqa: N801  used like a function
+class custom_function:
     """A function with a differentiation rule of its own.
 
     ``forward(*args)`` returns ``(result, residuals)``: what the caller gets, and whatever tensors
@@ -105,7 +105,11 @@ class custom_function:  # noqa: N801  used like a function
             if count == 1 and not (isinstance(made, tuple) and len(made) == 1):
                 made = (made,)
             if not isinstance(made, (tuple, list)) or len(made) != count:
-                got = f"{len(made)} gradients" if isinstance(made, (tuple, list)) else f"a {type(made).__name__}"
+                got = (
+                    f"{len(made)} gradients"
+                    if isinstance(made, (tuple, list))
+                    else f"a {type(made).__name__}"
+                )
                 raise GradientError(f"{label}: backward returned {got} for {count} arguments")
             gradients: list[Any] = []
             for i, (g, child) in enumerate(zip(made, structure.children, strict=True)):
@@ -122,7 +126,9 @@ class custom_function:  # noqa: N801  used like a function
             for path, x, g in zip(paths, leaves, gradients, strict=True):
                 if not isinstance(x, Tensor) or not x.dtype.floating:
                     continue
-                value = _zeros(x._value.type) if g is None else as_value(g, f"{label}: the gradient of {path}")
+                value = (
+                    _zeros(x._value.type) if g is None else as_value(g, f"{label}: the gradient of {path}")
+                )
                 if value.type != x._value.type:
                     raise ShapeError(
                         f"{label}: backward returned {value.type} as the gradient of argument {path}, "

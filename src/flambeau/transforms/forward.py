@@ -20,7 +20,16 @@ from flambeau.primitives.views import full, iota, product, reshape, transpose
 from flambeau.tensor import Tensor
 from flambeau.transforms import tree
 from flambeau.transforms.gradient import Argnums, _argnums, grad
-from flambeau.transforms.tracing import Function, Recording, apply, arguments, as_value, name_of, trace, with_keywords
+from flambeau.transforms.tracing import (
+    Function,
+    Recording,
+    apply,
+    arguments,
+    as_value,
+    name_of,
+    trace,
+    with_keywords,
+)
 
 
 def jvp(f: Function, args: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -117,7 +126,9 @@ def jacobian(f: Function, argnums: Argnums = 0, mode: str = "auto") -> Function:
         recording = trace(label, with_keywords(f, kwargs), [v.type for v in values], structure)
         for path, y in zip(recording.structure.paths(), recording.values, strict=True):
             if not y.type.dtype.floating:
-                raise GradientError(f"{label}: the result{path} is {y.type.dtype}: only floating-point has gradients")
+                raise GradientError(
+                    f"{label}: the result{path} is {y.type.dtype}: only floating-point has gradients"
+                )
         inputs = tuple([i for k in wanted for i in places[k]])
         graph = recording.derive(("jacobian", inputs, mode), lambda: _jacobian(recording, inputs, mode))
         made = iter([Tensor(v) for v in apply(graph, [*values, *recording.operands()])])
@@ -185,7 +196,9 @@ def _by_columns(graph: Graph, inputs: tuple[int, ...], xs: Sequence[Var]) -> lis
         found = pushforward(graph, [i], range(count))
         every = [False] * count + [True] * count
         marks = [False] * len(graph.inputs) + [True]
-        made = inline(batch(found.graph, marks, type.size, every).graph, [*xs, _basis(type.shape, type.dtype)])
+        made = inline(
+            batch(found.graph, marks, type.size, every).graph, [*xs, _basis(type.shape, type.dtype)]
+        )
         column = []
         for t in made[count:]:  # the elements of the input lead: they go last
             y = t.shape[1:]

@@ -50,7 +50,9 @@ def _leaf_of(x: Any, what: str) -> Value:
 class _Run:
     """A function run on fresh leaves: where its gradients stop, and whether anything lies beyond."""
 
-    def __init__(self, label: str, function: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: Any):
+    def __init__(
+        self, label: str, function: Function, args: Sequence[Any], argnums: Sequence[int], kwargs: Any
+    ):
         self.label = label
         self.outer_grad = grad_enabled.get()
         home, since = THREAD.tape, moment()
@@ -160,7 +162,9 @@ def _argnums(label: str, argnums: Argnums, count: int) -> tuple[int, ...]:
     wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for i in wanted:
         if not -count <= i < count:
-            raise OperandError(f"{label}: argnums names argument {i}, but {count} positional arguments were given")
+            raise OperandError(
+                f"{label}: argnums names argument {i}, but {count} positional arguments were given"
+            )
     return tuple([i % count for i in wanted])
 
 
@@ -184,12 +188,16 @@ def value_and_grad(f: Function, argnums: Argnums = 0, has_aux: bool = False) -> 
         y, aux = run.result, None
         if has_aux:
             if not isinstance(y, tuple) or len(y) != 2:
-                raise OperandError(f"{label}: with has_aux the function returns (value, aux), not {type(y).__name__}")
+                raise OperandError(
+                    f"{label}: with has_aux the function returns (value, aux), not {type(y).__name__}"
+                )
             y, aux = y
         if not isinstance(y, Tensor):
             raise GradientError(f"{label}: the function returned a {type(y).__name__}, not a tensor")
         if not y.dtype.floating:
-            raise GradientError(f"{label}: the function returned {y.dtype}: only floating-point has gradients")
+            raise GradientError(
+                f"{label}: the function returned {y.dtype}: only floating-point has gradients"
+            )
         if y.size != 1:
             raise GradientError(
                 f"{label}: the function returned a tensor of shape {shape_text(y.shape)}; a gradient needs "
@@ -247,7 +255,9 @@ def vjp(f: Function, *args: Any) -> tuple[Any, Function]:
             seed = as_value(x, f"{label}: the cotangent{path}")
             if y.type.dtype.floating and seed.type != y.type:
                 if seed.type.shape != y.type.shape or not isinstance(x, (float, int)):
-                    raise ShapeError(f"{label}: the cotangent{path} is {seed.type} where the value is {y.type}")
+                    raise ShapeError(
+                        f"{label}: the cotangent{path} is {seed.type} where the value is {y.type}"
+                    )
                 seed = Tensor(seed).astype(y.type.dtype)._value
             seeds.append(seed)
         floats = [i for i, y in enumerate(values) if y.type.dtype.floating]

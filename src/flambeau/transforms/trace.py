@@ -58,7 +58,9 @@ class Trace:
     __repr__ = __str__
 
 
-def trace(f: Function, *args: Any, dims: Mapping[Any, Mapping[int, Any]] | None = None, **kwargs: Any) -> Trace:
+def trace(
+    f: Function, *args: Any, dims: Mapping[Any, Mapping[int, Any]] | None = None, **kwargs: Any
+) -> Trace:
     """The graph of ``f`` on arguments like ``args``, without computing anything.
 
     A tensor, or a ``TensorType`` in its place, becomes an input; everything else is passed as it is.
@@ -89,7 +91,9 @@ def trace(f: Function, *args: Any, dims: Mapping[Any, Mapping[int, Any]] | None 
     return Trace(name, tuple(names), recording)
 
 
-def _sizes(label: str, f: Function, count: int, dims: Mapping[Any, Mapping[int, Any]]) -> dict[int, dict[int, Dim]]:
+def _sizes(
+    label: str, f: Function, count: int, dims: Mapping[Any, Mapping[int, Any]]
+) -> dict[int, dict[int, Dim]]:
     try:
         names = list(inspect.signature(f).parameters)
     except (TypeError, ValueError):

@@ -15,7 +15,7 @@ from flambeau.errors import OperandError
 class Structure:
     """The containers of a tree without its leaves; equal and hashable by what they are."""
 
-    __slots__ = ("children", "count", "keys", "kind", "_hash")
+    __slots__ = ("_hash", "children", "count", "keys", "kind")
 
     def __init__(self, kind: Any, keys: tuple[Any, ...], children: tuple[Structure, ...]) -> None:
         self.kind = kind  # "leaf", None, or the container's type
@@ -72,8 +72,10 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
         return None
     items = [_build(c, leaves) for c in structure.children]
     if issubclass(kind, dict):
-        return dict(zip(structure.keys, items, strict=True)) if kind is dict else kind(
-            zip(structure.keys, items, strict=True)
+        return (
+            dict(zip(structure.keys, items, strict=True))
+            if kind is dict
+            else kind(zip(structure.keys, items, strict=True))
         )
     if hasattr(kind, "_fields"):
         return kind(*items)
