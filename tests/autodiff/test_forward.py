@@ -38,7 +38,7 @@ def test_pushforward_against_differences():
     found = pushforward(g, [1])
     verify(found.graph)
     assert found.outputs == (0, 2)
-    y, _, x, dy, dx = interpret(found.graph, [A, X, T])
+    _, _, x, dy, dx = interpret(found.graph, [A, X, T])
     above, below = (interpret(g, [A, X + s * 1e-6 * T])[0] for s in (1, -1))
     np.testing.assert_allclose(dy, (above - below) / 2e-6, rtol=1e-6)
     np.testing.assert_array_equal(dx, T)

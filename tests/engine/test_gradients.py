@@ -174,7 +174,7 @@ def test_overflow_while_gradients_are_recorded():
     from flambeau.engine.tape import PENDING_LIMIT
 
     x = tensor(1.0)
-    for extra in range(6):
+    for extra in (0, 2, 4):
         y = x
         for _ in range(2 * PENDING_LIMIT - 3 + extra):
             y = y * 1.0001

@@ -57,19 +57,25 @@ def test_forward_anomaly_names_the_line():
         y = x - 1.0
         return log(y) * 2.0
 
-    with pytest.raises(
-        NonFiniteError,
-        match=r"(?s)log made a NaN of finite operands at index \(1,\), in the forward pass.*support.py",
-    ), detect_anomaly():
+    with (
+        pytest.raises(
+            NonFiniteError,
+            match=r"(?s)log made a NaN of finite operands at index \(1,\), in the forward pass.*support.py",
+        ),
+        detect_anomaly(),
+    ):
         kept = f(tensor([2.0, 0.5]))  # noqa: F841
 
 
 def test_gradient_anomaly():
     x = tensor([4.0, 0.0], requires_grad=True)
-    with pytest.raises(
-        NonFiniteError,
-        match=r"(?s)made an infinity of finite operands at index \(1,\), while its gradient was computed",
-    ), detect_anomaly():
+    with (
+        pytest.raises(
+            NonFiniteError,
+            match=r"(?s)made an infinity of finite operands at index \(1,\), while its gradient was computed",
+        ),
+        detect_anomaly(),
+    ):
         total(x**0.5 * 1.0).backward()
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from support import close, sin, tensor, total
@@ -75,6 +77,24 @@ def test_second_call_makes_no_plan():
     before = COUNTS.plans
     f(tensor(A + 1)).numpy()
     assert COUNTS.plans == before
+
+
+def test_captured_tensors_are_let_go_of_at_once():
+    # what a finished trace still held would count as alive, and make another plan
+    box = {}
+    f = vmap(lambda x: x * box["w"])
+    gc.disable()
+    try:
+        counts = []
+        for _ in range(4):
+            box["w"] = tensor(V) * 2.0
+            y = f(tensor(A)) * 3.0
+            box.clear()
+            y.numpy()
+            counts.append(COUNTS.plans)
+    finally:
+        gc.enable()
+    assert counts[1] == counts[3]
 
 
 def test_looking_at_a_value_names_the_line():

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 def facts() -> list[tuple[str, str]]:
     """Names of facts, and the facts."""
     from flambeau.compiler import cache
-    from flambeau.engine.executors import _DEFAULT, _EXECUTORS
+    from flambeau.engine.executors import _MAKERS, DEFAULT
     from flambeau.runtime import cpus, threads
 
     kept = cache.current().info()
@@ -57,7 +57,7 @@ def facts() -> list[tuple[str, str]]:
         ("instruction set", _instruction_set()),
         ("threads", f"{threads.get_num_threads()} of {cpus.available()} processors available"),
         ("kernel cache", f"{folder} ({state})"),
-        ("executors", ", ".join(f"{name} (default)" if name in _DEFAULT else name for name in _EXECUTORS)),
+        ("executors", ", ".join(f"{name} (default)" if name == DEFAULT else name for name in _MAKERS)),
         ("needed", ", ".join(f"{name} {_installed(name) or 'MISSING'}" for name in _NEEDED)),
         ("optional", ", ".join(f"{n} {_installed(n) or 'not installed'} ({why})" for n, why in _OPTIONAL.items())),
     ]

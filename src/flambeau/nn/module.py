@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flambeau.engine.tape import THREAD
-from flambeau.errors import WeightsError
+from flambeau.errors import OperandError, WeightsError
 from flambeau.nn.parameter import Parameter
 from flambeau.primitives.views import shape_text
 from flambeau.tensor import Tensor
@@ -45,8 +45,15 @@ class Module:
             raise AttributeError(
                 f"call super().__init__() before assigning {name!r} in {type(self).__name__}"
             )
-        self._parameters.pop(name, None)
-        self._modules.pop(name, None)
+        if name in self._parameters and isinstance(value, Tensor) and not isinstance(value, Parameter):
+            raise OperandError(
+                f"{type(self).__name__}.{name} is a parameter, and a plain tensor would take its place unnoticed: "
+                f"assign fb.nn.Parameter(...), or change the values with load_state_dict or under no_grad"
+            )
+        if not isinstance(value, Parameter):
+            self._parameters.pop(name, None)
+        if not isinstance(value, Module):
+            self._modules.pop(name, None)
         if isinstance(value, Parameter):
             self._parameters[name] = value
         elif isinstance(value, Module):
@@ -103,25 +110,30 @@ class Module:
         """The parameters' values by dotted name."""
         return {name: p.detach() for name, p in self.named_parameters()}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over the values of ``state``; raises ``WeightsError`` unless names and shapes fit exactly."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the values of ``state``, all or none.
+
+        Raises ``WeightsError`` unless names, shapes and dtypes fit exactly, listing all that do not.
+        """
+        for name, given in state.items():
+            if not isinstance(given, Tensor):
+                raise OperandError(f"load_state_dict: tensors by name are needed, but {name!r} is {given!r:.80}")
         own = dict(self.named_parameters())
         problems = [f"missing: {name} {own[name]._value.type}" for name in own if name not in state]
         problems += [f"unexpected: {name} {state[name]._value.type}" for name in state if name not in own]
         for name, parameter in own.items():
-            given = state.get(name)
-            if given is not None and (given.shape != parameter.shape or given.dtype is not parameter.dtype):
+            fitting = parameter._value.type
+            if name in state and state[name]._value.type != fitting:
                 problems.append(
-                    f"misfit: {name} is {parameter._value.type} in the model, "
-                    f"{given._value.type} in the weights"
+                    f"misfit: {name} is {fitting} in the model, {state[name]._value.type} in the weights"
                 )
         if problems:
             listed = "\n  ".join(problems)
             raise WeightsError(f"the weights do not fit {type(self).__name__}:\n  {listed}")
+        for name in own:
+            state[name].numpy()  # what is still pending may fail, before anything is taken over
         for name, parameter in own.items():
-            given = state[name]
-            given.numpy()
-            parameter._rebind(given.detach()._value)
+            parameter._rebind(state[name].detach()._value)
 
     def train(self, mode: bool = True) -> Module:
         """Put the module, and all inside it, in training mode."""

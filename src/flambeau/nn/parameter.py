@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from flambeau.engine.convert import from_array
 from flambeau.engine.tape import leaf
 from flambeau.tensor import Tensor
 
@@ -20,3 +25,14 @@ class Parameter(Tensor):
         data.numpy()
         super().__init__(leaf(data._value.type, data._value.data))
         self.requires_grad_(requires_grad)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_restored, (type(self), self.numpy().copy(), self.requires_grad))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        return _restored(type(self), self.numpy(), self.requires_grad)
+
+
+def _restored(kind: type[Parameter], array: np.ndarray, requires_grad: bool) -> Parameter:
+    """A parameter from a pickle or a copy; still the parameter that its module knows."""
+    return kind(Tensor(from_array(array)), requires_grad)

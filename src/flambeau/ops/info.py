@@ -135,7 +135,7 @@ def can_cast(from_: Any, to: Any, /) -> bool:
         return False
 
 
-def isdtype(dtype: DType, kind: Any, /) -> bool:
+def isdtype(dtype: DType, kind: Any) -> bool:
     """Whether a dtype is of a kind: another dtype, a kind's name, or one of a tuple of these.
 
     The names are "bool", "signed integer", "unsigned integer", "integral", "real floating",

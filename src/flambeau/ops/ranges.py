@@ -180,7 +180,7 @@ def _meshgrid(*operands: Any) -> tuple[Var, ...]:
     return arranging.meshgrid(tensors, indexing)
 
 
-def meshgrid(*arrays: Tensor, indexing: Literal["xy", "ij"] = "xy") -> tuple[Tensor, ...]:
+def meshgrid(*arrays: Tensor, indexing: Literal["xy", "ij"] = "xy") -> list[Tensor]:
     """Coordinate vectors spread over the grid they span, one tensor for each.
 
     With "ij" the axes come in the order of the vectors, with "xy" the first two are exchanged.
@@ -192,4 +192,4 @@ def meshgrid(*arrays: Tensor, indexing: Literal["xy", "ij"] = "xy") -> tuple[Ten
             [0, 1, 2]]), tensor([[0, 0, 0],
             [1, 1, 1]]))
     """
-    return record_all(_meshgrid, (indexing,), *arrays) if arrays else ()
+    return list(record_all(_meshgrid, (indexing,), *arrays)) if arrays else []

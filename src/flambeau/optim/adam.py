@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flambeau.errors import OperandError
 from flambeau.graph.builder import Var
 from flambeau.optim.optimizer import Optimizer
 from flambeau.primitives.elementwise import add, cast, div, mul, pow, sqrt, square, sub
@@ -25,6 +26,8 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
+        if len(betas) != 2 or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in betas):
+            raise OperandError(f"Adam: betas must be two numbers of at least 0 and below 1, not {betas!r}")
         super().__init__(
             params,
             (weight_decay != 0,),

@@ -62,11 +62,10 @@ class Optimizer:
                 raise OperandError(
                     f"{type(self).__name__}: parameters must be floating-point leaf tensors, not {p!r}"
                 )
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise OperandError(f"{type(self).__name__}: a parameter is listed twice and would be changed twice")
         for name, value in numbers.items():
-            if not isinstance(value, (int, float)) or not value >= 0:
-                raise OperandError(
-                    f"{type(self).__name__}: {name} must be a number of at least 0, not {value!r}"
-                )
+            self._check(name, value)
         self.numbers = dict(numbers)
         self._flags = flags
         self._kept = kept
@@ -80,7 +79,12 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float) -> None:
+        self._check("lr", value)
         self.numbers["lr"] = value
+
+    def _check(self, name: str, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise OperandError(f"{type(self).__name__}: {name} must be a number of at least 0, not {value!r}")
 
     @staticmethod
     def prepare(count: Var, numbers: dict[str, Var], flags: tuple[Any, ...]) -> Any:

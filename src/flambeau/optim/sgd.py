@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flambeau.errors import OperandError
 from flambeau.graph.builder import Var
 from flambeau.optim.optimizer import Optimizer
 from flambeau.primitives.elementwise import add, cast, mul, sub
@@ -14,7 +15,7 @@ from flambeau.tensor import Tensor
 class SGD(Optimizer):
     """Steps against the gradient, with momentum and weight decay.
 
-    ``v = momentum * v + (1 - dampening) * g``, ``p = p - lr * v``, where ``g`` includes
+    ``v = momentum * v + g``, ``p = p - lr * v``, where ``g`` includes
     ``weight_decay * p``; with ``nesterov``, ``p = p - lr * (g + momentum * v)``.  The first step
     starts from ``v = g``, as in PyTorch.
 
@@ -29,6 +30,8 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
+        if nesterov and not momentum:
+            raise OperandError("SGD: nesterov looks ahead along the momentum, so momentum must be above 0")
         flags = (momentum != 0, weight_decay != 0, nesterov)
         super().__init__(
             params, flags, int(momentum != 0), lr=lr, momentum=momentum, weight_decay=weight_decay

@@ -14,7 +14,7 @@ from flambeau.graph.graph import Graph
 from flambeau.graph.interpreter import interpret
 from flambeau.graph.primitive import Effect, Lowering, NoGradient, Primitive
 from flambeau.graph.types import TensorType
-from flambeau.primitives.control_flow import Tangents, Vars, batch_size, given, scatter_list
+from flambeau.primitives.control_flow import Tangents, Vars, batch_size, given, present, scatter_list
 from flambeau.primitives.elementwise import add
 from flambeau.primitives.subgraphs import (
     batched_graph,
@@ -59,7 +59,7 @@ def _vjp_custom(
     kept = tuple([i for i in given(g) if i >= results])
     if kept:  # a derivative of a higher order: what was kept depends on the inputs in the plain way
         floats = floating(forward.input_types)
-        plain = inline(recomputing_vjp(forward, kept, floats), [*inputs[:taken], *[g[i] for i in kept]])  # type: ignore[list-item]
+        plain = inline(recomputing_vjp(forward, kept, floats), [*inputs[:taken], *present(g, kept)])
         for i, d in zip(floats, plain, strict=True):
             known = grads[i]
             grads[i] = d if known is None else add(known, d)

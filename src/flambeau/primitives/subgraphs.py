@@ -68,7 +68,8 @@ def check_operands(name: str, graph: Graph, types: Sequence[TensorType]) -> None
             raise DTypeError(f"{name}: operand {i} is {b.dtype} where the function takes {a.dtype}")
         if a.shape != b.shape:
             raise ShapeError(
-                f"{name}: operand {i} has shape {shape_text(b.shape)} where the function takes {shape_text(a.shape)}"
+                f"{name}: operand {i} has shape {shape_text(b.shape)} "
+                f"where the function takes {shape_text(a.shape)}"
             )
 
 
@@ -100,7 +101,12 @@ def recomputing_vjp(graph: Graph, outputs: tuple[int, ...], wanted: tuple[int, .
 
 def jvp_graph(graph: Graph, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> Graph:
     """The graph with a tangent for each of the numbered inputs and outputs, after the values."""
-    return derived(graph, ("jvp", inputs, outputs), lambda: RULES.pushforward(graph, inputs, outputs).graph)
+
+    def make() -> Graph:
+        made: Graph = RULES.pushforward(graph, inputs, outputs).graph
+        return made
+
+    return derived(graph, ("jvp", inputs, outputs), make)
 
 
 def batched_graph(

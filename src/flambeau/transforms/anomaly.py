@@ -39,7 +39,8 @@ def watch(node: Node, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
     place = f" at index {index}" if index else ""
     phase = "while its gradient was computed" if isinstance(node.where, InGradient) else "in the forward pass"
     raise NonFiniteError(
-        f"{node.primitive.name} made {what} of finite operands{place}, {phase}; its result has shape {bad.shape}"
+        f"{node.primitive.name} made {what} of finite operands{place}, {phase}; "
+        f"its result has shape {bad.shape}"
     )
 
 

@@ -61,7 +61,8 @@ class Snapshot:
     def __init__(self) -> None:
         if gc.get_freeze_count():
             raise TraceError(
-                "fb.compile looks for tensors among Python's objects, which gc.freeze() hid: call gc.unfreeze()"
+                "fb.compile looks for tensors among Python's objects, "
+                "which gc.freeze() hid: call gc.unfreeze()"
             )
         objects = gc.get_objects()
         self.tensors = [(t, t._value, t._grad) for t in objects if issubclass(type(t), Tensor)]

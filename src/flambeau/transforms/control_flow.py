@@ -108,7 +108,7 @@ def scan(body: Function, carry: Any, xs: Any = None, length: int | None = None, 
 
         def keep() -> Graph:
             try:
-                found, values = step_residuals(graph, split, floating(graph.output_types))
+                _, values = step_residuals(graph, split, floating(graph.output_types))
             except GradientError:
                 return graph  # raised again, with its reason, when the gradient is asked for
             return keeping(graph, values)
@@ -171,7 +171,8 @@ def cond(condition: Any, true_fn: Function, false_fn: Function, *operands: Any) 
     second = trace(f"{label}, where it does not", false_fn, types, structure)
     if first.structure != second.structure:
         raise OperandError(
-            f"{label}: the functions return different structures: {first.structure!r} and {second.structure!r}"
+            f"{label}: the functions return different structures: "
+            f"{first.structure!r} and {second.structure!r}"
         )
     for path, a, b in zip(first.structure.paths(), first.values, second.values, strict=True):
         if a.type != b.type:

@@ -119,7 +119,8 @@ class custom_function:
                 mine, found = tree.flatten(g)
                 if found != child:
                     raise GradientError(
-                        f"{label}: the gradient of argument {i} has structure {found!r}, the argument {child!r}"
+                        f"{label}: the gradient of argument {i} has structure {found!r}, "
+                        f"the argument {child!r}"
                     )
                 gradients += mine
             out = []

@@ -121,7 +121,8 @@ def jacobian(f: Function, argnums: Argnums = 0, mode: str = "auto") -> Function:
         for i in [i for k in wanted for i in places[k]]:
             if not values[i].type.dtype.floating:
                 raise GradientError(
-                    f"{label}: argument {paths[i]} is {values[i].type.dtype}: only floating-point tensors have gradients"
+                    f"{label}: argument {paths[i]} is {values[i].type.dtype}: "
+                    "only floating-point tensors have gradients"
                 )
         recording = trace(label, with_keywords(f, kwargs), [v.type for v in values], structure)
         for path, y in zip(recording.structure.paths(), recording.values, strict=True):
@@ -215,7 +216,7 @@ def hessian(f: Function, argnums: Argnums = 0) -> Function:
     ``a + a``.
 
     >>> import flambeau as fb
-    >>> fb.hessian(lambda x: (x * x * x).sum())(fb.asarray([1.0, 2.0]))
+    >>> fb.hessian(lambda x: fb.sum(x * x * x))(fb.asarray([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """

@@ -156,6 +156,11 @@ def trace(
         raise located(error, str(_line_of(error.__traceback__))) from None
     finally:
         THREAD.tape = outer
+        # its values refer to the tape: without them, what was captured is let go of at once, not when
+        # the garbage collector comes by, and until then it would count as alive
+        tape.index = {}
+        tape.captured = []
+        tape.hooks = {}
 
 
 def _line_of(traceback: TracebackType | None) -> Where:

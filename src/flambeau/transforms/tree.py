@@ -80,7 +80,7 @@ def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
     if hasattr(kind, "_fields"):
         return kind(*items)
     if dataclasses.is_dataclass(kind):
-        made = object.__new__(kind)
+        made: Any = object.__new__(kind)  # type: ignore[arg-type]
         for key, item in zip(structure.keys, items, strict=True):
             object.__setattr__(made, key, item)
         return made
