@@ -65,12 +65,13 @@ def _call(
     framework: Any = importlib.import_module("flambeau" if mode == OURS else "torch")
     x = framework.asarray(np.ascontiguousarray(a.T if a_transposed else a))
     y = framework.asarray(np.ascontiguousarray(b.T if b_transposed else b))
+    turn = framework.matrix_transpose if mode == OURS else framework.t
     if mode != OURS:
-        return lambda: framework.mm(x.mT if a_transposed else x, y.mT if b_transposed else y)
+        return lambda: framework.mm(turn(x) if a_transposed else x, turn(y) if b_transposed else y)
     from flambeau.engine.evaluate import realize
 
     def multiply() -> Any:
-        z = (x.mT if a_transposed else x) @ (y.mT if b_transposed else y)
+        z = (turn(x) if a_transposed else x) @ (turn(y) if b_transposed else y)
         realize(z._value)  # compute now, as PyTorch eager does, without reading anything back
         return z
 

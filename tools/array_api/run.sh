@@ -17,8 +17,12 @@ fi
 suite=$1
 shift
 cd "$suite"
+all=array_api_tests  # unless the arguments name files of the suite
+for argument; do
+    case $argument in array_api_tests*) all= ;; esac
+done
 PYTHONPATH="$here/../../src${PYTHONPATH:+:$PYTHONPATH}" \
 ARRAY_API_TESTS_MODULE=flambeau \
 ARRAY_API_TESTS_VERSION=2024.12 \
-    exec "${PYTHON:-python3}" -m pytest -o testpaths=array_api_tests \
+    exec "${PYTHON:-python3}" -m pytest -c pytest.ini --rootdir . ${all:+"$all"} \
     --skips-file "$here/array_api_skips.txt" --max-examples 20 --disable-deadline -p no:cacheprovider "$@"

@@ -23,7 +23,9 @@ exit codes: 0 success, 1 failure, 2 arguments that cannot be worked with, 130 in
 def parser() -> Parser:
     """The parser of all commands."""
     top = Parser(prog="flambeau", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=HelpFormatter)
-    top.add_argument("--version", action="version", version=f"flambeau {info.version()}", help="show the version")
+    top.add_argument(
+        "--version", action="version", version=f"flambeau {info.version()}", help="show the version"
+    )
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     info.add_command(commands)
     train.add_command(commands)

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Scale:
 def perceptron(sizes: tuple[int, ...]) -> nn.Sequential:
     """Linear layers between ``sizes``, with ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -80,7 +81,9 @@ def train(name: str, data: LabelledImages, settings: Settings, output: str) -> N
     random.seed(settings.seed)
     model = perceptron(sizes)
     parameters = sum(math.prod(p.numpy().shape) for p in model.parameters())
-    print(f"data: {name}, {count} training and {len(data.test_labels)} test images of {height}x{width} pixels")
+    print(
+        f"data: {name}, {count} training and {len(data.test_labels)} test images of {height}x{width} pixels"
+    )
     threads = get_num_threads()
     print(
         f"model: {'-'.join(map(str, sizes))}, {parameters} parameters; "

@@ -59,7 +59,10 @@ def facts() -> list[tuple[str, str]]:
         ("kernel cache", f"{folder} ({state})"),
         ("executors", ", ".join(f"{name} (default)" if name == DEFAULT else name for name in _MAKERS)),
         ("needed", ", ".join(f"{name} {_installed(name) or 'MISSING'}" for name in _NEEDED)),
-        ("optional", ", ".join(f"{n} {_installed(n) or 'not installed'} ({why})" for n, why in _OPTIONAL.items())),
+        (
+            "optional",
+            ", ".join(f"{n} {_installed(n) or 'not installed'} ({why})" for n, why in _OPTIONAL.items()),
+        ),
     ]
 
 

@@ -65,7 +65,10 @@ def add_image_classifier(models: Any) -> None:
         "--hidden", type=sizes, default="512", metavar="SIZE[,SIZE...]", help="width of each hidden layer"
     )
     add.add_argument(
-        "--seed", type=whole(0, 2**64 - 1), default=0, help="decides the first weights and the order of images"
+        "--seed",
+        type=whole(0, 2**64 - 1),
+        default=0,
+        help="decides the first weights and the order of images",
     )
     add.add_argument(
         "--threads",

@@ -48,7 +48,7 @@ _REDUCED = frozenset(
 Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
@@ -90,7 +90,7 @@ class _Planner:
                 self.users.setdefault(v, []).append(i)
         self.kind = [self._classify(n) for n in self.nodes]
         self.group_of: dict[int, Group] = {}
-        self.groups: list[Group] = []
+        self.groups: dict[Group, None] = {}  # in the order they were made
         self.above, self.below = self._reach()
 
     def _classify(self, node: Node) -> str:
@@ -150,7 +150,7 @@ class _Planner:
 
     def _new(self, kind: str, node: int, root: int = -1) -> Group:
         group = Group(kind, [node], root)
-        self.groups.append(group)
+        self.groups[group] = None
         self.group_of[node] = group
         return group
 
@@ -175,7 +175,7 @@ class _Planner:
         into.nodes = sorted({*into.nodes, *other.nodes})
         for i in other.nodes:
             self.group_of[i] = into
-        self.groups.remove(other)
+        del self.groups[other]
 
     def shape(self, i: int) -> tuple[object, ...]:
         return self.graph.types[self.nodes[i].outputs[0]].shape
@@ -307,7 +307,7 @@ class _Planner:
                 depends[i] = frozenset(mine)
             else:
                 needs.setdefault(number[id(own)], set()).update(mine - {number[id(own)]})
-        return _topological(self.groups, needs)
+        return _topological(list(self.groups), needs)
 
 
 def _topological(groups: list[Group], needs: dict[int, set[int]]) -> list[Group]:

@@ -6,22 +6,39 @@ from typing import Any
 
 from flambeau.graph.graph import Graph, Node, freeze_attrs, subgraph
 from flambeau.graph.primitive import Effect
+from flambeau.graph.types import TensorType
+
+# Identities that mattered to differentiation alone.
+_ALIASES = frozenset(("stop_gradient", "fresh"))
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same computation without ``stop_gradient``, without nodes nobody needs, and each node once.
+    """The same computation with calls inlined, without what nobody needs, and each pure node once.
 
-    This comes after differentiation: gradients of equal nodes must not be added before they flow on
-    in one program, and after in another that looked at a value in between.
+    Inputs keep their numbers.  This comes after differentiation: gradients of equal nodes must not
+    be added before they flow on in one program, and after in another that looked at a value in
+    between.
     """
+    types: list[TensorType] = list(graph.types)
     renamed: dict[int, int] = {}
     known: dict[Any, tuple[int, ...]] = {}
     nodes: list[Node] = []
-    for node in graph.nodes:
+
+    def resolve(v: int) -> int:
+        while v in renamed:
+            v = renamed[v]
+        return v
+
+    waiting = list(reversed(graph.nodes))
+    while waiting:
+        node = waiting.pop()
         primitive = node.primitive
-        inputs = tuple([renamed.get(v, v) for v in node.inputs])
-        if primitive.name == "stop_gradient":
+        inputs = tuple([resolve(v) for v in node.inputs])
+        if primitive.name in _ALIASES:
             renamed[node.outputs[0]] = inputs[0]
+            continue
+        if primitive.name == "call":
+            waiting += reversed(_opened(node, inputs, types, renamed))
             continue
         if primitive.effect is Effect.PURE and primitive.name != "barrier":
             twin = known.setdefault((primitive, inputs, freeze_attrs(node.attrs)), node.outputs)
@@ -32,5 +49,25 @@ def simplify(graph: Graph) -> Graph:
             nodes.append(node)
         else:
             nodes.append(Node(primitive, inputs, node.attrs, node.outputs, node.where))
-    outputs = [renamed.get(v, v) for v in graph.outputs]
-    return subgraph(Graph(graph.types, graph.inputs, nodes, outputs), graph.inputs, outputs)
+    outputs = [resolve(v) for v in graph.outputs]
+    return subgraph(Graph(types, graph.inputs, nodes, outputs), graph.inputs, outputs)
+
+
+def _opened(
+    call: Node, inputs: tuple[int, ...], types: list[TensorType], renamed: dict[int, int]
+) -> list[Node]:
+    """The nodes of a call's graph under numbers of the caller, which ``types`` is extended by."""
+    inner: Graph = call.attrs["graph"]
+    number = dict(zip(inner.inputs, inputs, strict=True))
+    nodes = []
+    for node in inner.nodes:
+        for v in node.outputs:
+            number[v] = len(types)
+            types.append(inner.types[v])
+        operands = tuple([number[v] for v in node.inputs])
+        made = tuple([number[v] for v in node.outputs])
+        where = node.where if node.where.code is not None else call.where
+        nodes.append(Node(node.primitive, operands, node.attrs, made, where))
+    for v, w in zip(call.outputs, inner.outputs, strict=True):
+        renamed[v] = number[w]
+    return nodes

@@ -8,8 +8,8 @@ import numpy as np
 
 from flambeau import dtypes
 from flambeau.dtypes import DType
-from flambeau.engine.evaluate import realize
-from flambeau.engine.tape import Value, leaf
+from flambeau.engine.evaluate import evaluate, realize
+from flambeau.engine.tape import THREAD, Value, leaf
 from flambeau.errors import DTypeError, OperandError
 from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
@@ -41,6 +41,7 @@ def borrow_array(array: np.ndarray) -> Value:
 
 def from_python(obj: Any, dtype: DType | None) -> Value:
     """A value from a number or nested sequences of numbers (tensors among them are read)."""
+    _evaluate_together(obj)
     try:
         array = np.asarray(_plain(obj))
     except ValueError as error:
@@ -54,6 +55,22 @@ def from_python(obj: Any, dtype: DType | None) -> Value:
             if array.size == 0 and kind == "f":
                 dtype = dtypes.default_float
     return from_array(array, dtype)
+
+
+def _evaluate_together(obj: Any) -> None:
+    """Evaluate all tensors among nested sequences at once, not one after the other."""
+    pending = []
+    stack = [obj]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, (list, tuple)):
+            stack.extend(item)
+        elif hasattr(item, "_value") and isinstance(item._value, Value):
+            value = item._value
+            if value.data is None and value.source is THREAD.tape:
+                pending.append(value)
+    if len(pending) > 1:
+        evaluate(THREAD.tape, *dict.fromkeys(pending))
 
 
 def _plain(obj: Any) -> Any:

@@ -74,6 +74,10 @@ class _Key:
                     self.axes.append((axis, 1, 1))
                     self.dropped.append(axis)
                 axis += 1
+            elif item.type.dtype is bool_ and item.type.ndim == 0:
+                self.added.append(out)  # a single truth takes all or nothing, along a new axis
+                self.advanced.append((out, from_array(np.zeros(int(to_numpy(item)), np.int64))))
+                out += 1
             else:
                 for part in _expand_mask(item, shape, axis):
                     self.advanced.append((out, part))
@@ -162,8 +166,6 @@ def _expand_mask(item: Value, shape: Sequence[Size], axis: int) -> list[Any]:
                 f"{shape_text(taken)} it selects from"
             )
         )
-    if item.type.ndim == 0:
-        raise _refuse(OutOfBoundsError("a bool index needs at least one axis"))
     return [from_array(i) for i in np.nonzero(to_numpy(item))]
 
 

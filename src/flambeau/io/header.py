@@ -43,8 +43,8 @@ _CODES: dict[DType, str] = {
 _DTYPES = {code: dtype for dtype, code in _CODES.items()}
 # Codes of the format that flambeau has no dtype for.
 _FOREIGN = frozenset(
-    "F4 F6_E2M3 F6_E3M2 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ".split()
-)  # fmt: skip
+    ("F4", "F6_E2M3", "F6_E3M2", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0")
+)
 
 
 class Entry(NamedTuple):
@@ -74,7 +74,9 @@ def quoted(name: str) -> str:
     return shown if len(shown) <= 120 else f"{shown[:80]}...{shown[-20:]}"
 
 
-def encode(types: Mapping[str, tuple[DType, tuple[int, ...], int]], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:
+def encode(
+    types: Mapping[str, tuple[DType, tuple[int, ...], int]], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
     """The bytes of length and header, and the order in which to write the tensors.
 
     ``types`` gives dtype, shape and number of bytes.  Wide elements come first, so that every
@@ -183,8 +185,8 @@ def _check_tiling(entries: dict[str, Entry], data_bytes: int, file: str) -> None
             )
         if entry.stop > data_bytes:
             raise WeightsError(
-                f"{file}: the file is truncated: tensor {quoted(name)} ends at byte {entry.stop} of the data, "
-                f"but only {data_bytes} are there"
+                f"{file}: the file is truncated: tensor {quoted(name)} ends at byte {entry.stop} "
+                f"of the data, but only {data_bytes} are there"
             )
         at, before = entry.stop, name
     if at < data_bytes:

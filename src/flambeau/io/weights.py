@@ -22,7 +22,9 @@ from flambeau.tensor import Tensor
 FilePath = str | os.PathLike[str]
 
 
-def save_weights(path: FilePath, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+def save_weights(
+    path: FilePath, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors by name, such as a module's ``state_dict()``, to a safetensors file.
 
     Every dtype but complex128 can be stored, bfloat16 included.  ``metadata`` is text by name.

@@ -47,8 +47,8 @@ class Module:
             )
         if name in self._parameters and isinstance(value, Tensor) and not isinstance(value, Parameter):
             raise OperandError(
-                f"{type(self).__name__}.{name} is a parameter, and a plain tensor would take its place unnoticed: "
-                f"assign fb.nn.Parameter(...), or change the values with load_state_dict or under no_grad"
+                f"{type(self).__name__}.{name} is a parameter, and a plain tensor would take its place "
+                "unnoticed: assign fb.nn.Parameter(...), or change the values with load_state_dict or under no_grad"
             )
         if not isinstance(value, Parameter):
             self._parameters.pop(name, None)
@@ -117,7 +117,9 @@ class Module:
         """
         for name, given in state.items():
             if not isinstance(given, Tensor):
-                raise OperandError(f"load_state_dict: tensors by name are needed, but {name!r} is {given!r:.80}")
+                raise OperandError(
+                    f"load_state_dict: tensors by name are needed, but {name!r} is {given!r:.80}"
+                )
         own = dict(self.named_parameters())
         problems = [f"missing: {name} {own[name]._value.type}" for name in own if name not in state]
         problems += [f"unexpected: {name} {state[name]._value.type}" for name in state if name not in own]

@@ -125,7 +125,8 @@ def _with_tolerance(fn: Any, x: Any, rtol: Any) -> Tensor:
     if rtol is None:
         return record(fn, (), x)
     value = value_of(x, fn.__name__)
-    return Tensor(THREAD.tape.record(fn, (), (value, operand(rtol, value.type.dtype, fn.__name__))))
+    real = array_api.deviation_dtype(value.type.dtype)
+    return Tensor(THREAD.tape.record(fn, (), (value, operand(rtol, real, fn.__name__))))
 
 
 def det(x: Tensor, /) -> Tensor:

@@ -63,7 +63,7 @@ class Optimizer:
                     f"{type(self).__name__}: parameters must be floating-point leaf tensors, not {p!r}"
                 )
         if len({id(p) for p in self.params}) < len(self.params):
-            raise OperandError(f"{type(self).__name__}: a parameter is listed twice and would be changed twice")
+            raise OperandError(f"{type(self).__name__}: a parameter is listed twice")
         for name, value in numbers.items():
             self._check(name, value)
         self.numbers = dict(numbers)
