@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks import gemm, machine, mlp, overhead, startup
-from benchmarks.harness import ROOT, Settings, add_arguments, settings_of
+from benchmarks.harness import OTHERS, ROOT, Settings, add_arguments, settings_of
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- results: written by python -m benchmarks --write -->"
@@ -37,7 +37,9 @@ def results(names: list[str], chosen: Settings) -> str:
         parts += [f"### {title}", run(chosen)]
     parts += ["### Limits of the machine, at the end", machine.report(machine.measure(chosen.threads))]
     minutes = (time.perf_counter() - start) / 60
-    parts.append(f"Blocks of {chosen.seconds} s, {chosen.rounds} rounds, {minutes:.0f} minutes in all.")
+    parts.append(
+        f"Blocks of {chosen.seconds} s, {chosen.rounds} rounds, {minutes:.0f} minutes in all. {OTHERS.note()}"
+    )
     return "\n\n".join(parts)
 
 

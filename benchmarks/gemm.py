@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.gemm_kernels import SHAPES, operands
 from benchmarks.gemm_kernels import ours as kernel_program
-from benchmarks.harness import Series, Settings, compete, contenders, pick, ratio, settings
+from benchmarks.harness import OTHERS, Series, Settings, compete, contenders, pick, ratio, settings
 from benchmarks.tables import duration, geometric_mean, percent, table
 from benchmarks.worker import Step
 
@@ -160,3 +160,4 @@ def _scaling(level: str, measured: dict[Shape, list[Series]]) -> str:
 
 if __name__ == "__main__":
     print(run(settings(__doc__, seconds=0.5, rounds=5)))
+    print(OTHERS.note())

@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_QUIET = 0.05  # processors that others may use
 _REST = 0.02  # seconds between blocks, for threads of the last one to stop spinning
 
 
@@ -142,6 +143,37 @@ class Series:
         return statistics.median(m[i] for m in self.means)
 
 
+class Others:
+    """How busy other processes kept the machine while blocks were measured."""
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.passed = 0.0
+
+    @staticmethod
+    def busy() -> float:
+        """Seconds all processors have worked since the machine started; 0 where the system does not say."""
+        try:
+            numbers = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]))
+        except (OSError, ValueError):
+            return 0.0
+        user, nice, system, _, _, irq, soft, steal = numbers[:8]
+        return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+    def add(self, busy: float, own: float, passed: float) -> None:
+        self.used += max(0.0, busy - own)
+        self.passed += passed
+
+    def note(self) -> str:
+        """One sentence: how much of a processor others took, and what that means for the figures."""
+        share = self.used / max(self.passed, 1e-9)
+        said = f"Other processes kept {share:.2f} of {os.cpu_count()} processors busy meanwhile"
+        return f"{said}: **not quiet enough for figures to be quoted.**" if share > _QUIET else f"{said}."
+
+
+OTHERS = Others()
+
+
 def ratio(peer: Series, ours: Series) -> float:
     """How many times longer the peer takes: the median of the ratios within each round."""
     return statistics.median(a / b for a, b in zip(peer.times, ours.times, strict=True))
@@ -166,7 +198,9 @@ def compete(racing: Sequence[Contender], case: str, chosen: Settings) -> list[Se
     for _ in range(chosen.rounds):
         for c, s in zip(racing, series, strict=True):
             time.sleep(_REST)
+            busy, start = OTHERS.busy(), time.perf_counter()
             answer = c.ask(do="block", case=case, seconds=chosen.seconds)
+            OTHERS.add(OTHERS.busy() - busy, answer["used"], time.perf_counter() - start)
             s.times.append(answer["seconds"])
             s.means.append(answer["means"])
             s.last = answer["last"]

@@ -143,7 +143,14 @@ def limits(threads: int, rounds: int = 5) -> tuple[float, float]:
 
 def report(found: dict[int, tuple[float, float]]) -> str:
     rows = [(str(n), f"{peak / 1e9:.0f}", f"{copied / 1e9:.1f}") for n, (peak, copied) in found.items()]
-    return table(("threads", "fused multiply-add, GFLOP/s", "copy, GB/s"), rows)
+    text = table(("threads", "fused multiply-add, GFLOP/s", "copy, GB/s"), rows)
+    if 1 in found:
+        for n, (peak, _) in found.items():
+            if peak < 0.9 * n * found[1][0]:
+                text += f"\n\n**{n} threads did {peak / found[1][0]:.2f} times the work of one: " + (
+                    f"the machine was shared, and figures for {n} threads mean nothing.**"
+                )
+    return text
 
 
 def measure(threads: tuple[int, ...]) -> dict[int, tuple[float, float]]:

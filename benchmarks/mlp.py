@@ -12,7 +12,7 @@ import tempfile
 
 import numpy as np
 
-from benchmarks.harness import Contender, Series, Settings, compete, contenders, pick, ratio, settings
+from benchmarks.harness import OTHERS, Contender, Series, Settings, compete, contenders, pick, ratio, settings
 from benchmarks.tables import duration, megabytes, percent, table
 from benchmarks.worker import Step
 
@@ -129,3 +129,4 @@ def run(chosen: Settings) -> str:
 
 if __name__ == "__main__":
     print(run(settings(__doc__)))
+    print(OTHERS.note())

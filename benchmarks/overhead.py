@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Series, Settings, compete, contenders, pick, ratio, settings
+from benchmarks.harness import OTHERS, Series, Settings, compete, contenders, pick, ratio, settings
 from benchmarks.tables import percent, table
 from benchmarks.worker import Step
 
@@ -129,3 +129,4 @@ def _row(case: str, s: Series, ours: Series, operations: int) -> tuple[str, ...]
 
 if __name__ == "__main__":
     print(run(settings(__doc__)))
+    print(OTHERS.note())

@@ -60,11 +60,12 @@ class Case:
         self.batch = max(1, int(_BATCH_SECONDS / max(self.first[-1], 1e-7)))
 
     def block(self, seconds: float) -> dict[str, Any]:
-        """Steps for about so long: how long one took, and the mean and last of what they returned."""
+        """Steps for about so long: how long one took, processor time used, mean and last of what they returned."""
         step, batch = self.step, self.batch
         sums: list[float] = []
         steps = 0
         values: tuple[float, ...] | None = None
+        used = time.process_time()  # of all threads
         start = now = time.perf_counter()
         end = start + seconds
         while now < end:
@@ -74,9 +75,10 @@ class Case:
                     sums = [a + b for a, b in zip(sums, values, strict=True)] if sums else list(values)
             steps += batch
             now = time.perf_counter()
+        used = time.process_time() - used
         self.batch = max(1, int(_BATCH_SECONDS * steps / (now - start)))
         means = [x / steps for x in sums]
-        return {"seconds": (now - start) / steps, "steps": steps, "means": means, "last": list(values or ())}
+        return {"seconds": (now - start) / steps, "used": used, "means": means, "last": list(values or ())}
 
 
 def main() -> None:

@@ -129,7 +129,8 @@ class Module:
         parts += self._globals.values()
         parts += [f.text() for f in self._functions]
         parts += self._declarations.values()
-        parts.append("attributes #0 = { nounwind }")
+        # no-builtins: a loop that fills or copies must not become a call of the C library
+        parts.append('attributes #0 = { nounwind "no-builtins" }')
         parts.append("!0 = distinct !{!0, !1, !2}")
         parts.append('!1 = !{!"llvm.loop.unroll.disable"}')
         parts.append('!2 = !{!"llvm.loop.vectorize.enable", i1 false}')

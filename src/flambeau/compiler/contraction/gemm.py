@@ -59,7 +59,7 @@ def _kept_apart(text: str) -> str:
         line.replace(" #0 {", " #1 {") if line.startswith("define internal ") else line
         for line in text.split("\n")
     ]
-    return "\n".join(lines) + "attributes #1 = { nounwind noinline }\n"
+    return "\n".join(lines) + 'attributes #1 = { nounwind noinline "no-builtins" }\n'
 
 
 def _offset(f: Function, *parts: tuple[Value, Value | None]) -> Value:
