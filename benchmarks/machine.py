@@ -12,8 +12,9 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -105,7 +106,7 @@ done:
     return lambda rounds: float(call(rounds, 1e-3)), 2 * lanes * _CHAINS
 
 
-def together(works: list[Callable[[], object]], pinned: list[int]) -> float:
+def together(works: Sequence[Callable[[], object]], pinned: Sequence[int]) -> float:
     """Seconds from the start of the first to the end of the last, each in a thread on its processor."""
     times: list[tuple[float, float]] = []
     gate = threading.Barrier(len(works))
@@ -133,7 +134,7 @@ def limits(threads: int, rounds: int = 5) -> tuple[float, float]:
     count = 4_000_000
     pairs = [(np.ones(_COPIED, np.uint8), np.zeros(_COPIED, np.uint8)) for _ in pinned]
     arithmetic = [lambda: kernel(count) for _ in pinned]
-    copies = [lambda pair=pair: np.copyto(pair[1], pair[0]) for pair in pairs]
+    copies = [partial(np.copyto, to, source) for to, source in pairs]
     peak = bandwidth = 0.0
     for _ in range(rounds):
         peak = max(peak, len(pinned) * operations * count / together(arithmetic, pinned))

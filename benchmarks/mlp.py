@@ -66,7 +66,7 @@ def _torch(images: np.ndarray, labels: np.ndarray, fused: bool) -> Step:
     def step() -> tuple[float]:
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return (loss.item(),)
 
@@ -83,7 +83,9 @@ def check(series: list[Series]) -> None:
 
 def first_steps(threads: int) -> dict[str, float]:
     """Seconds of the first step in a new process, without imports: with an empty and a full disk cache."""
-    empty, full, peer = [], [], []
+    empty: list[float] = []
+    full: list[float] = []
+    peer: list[float] = []
     for _ in range(FIRST_RUNS):
         with tempfile.TemporaryDirectory() as cache:
             for mode, times in ((OURS, empty), (OURS, full), (EAGER, peer)):

@@ -60,7 +60,7 @@ class Case:
         self.batch = max(1, int(_BATCH_SECONDS / max(self.first[-1], 1e-7)))
 
     def block(self, seconds: float) -> dict[str, Any]:
-        """Steps for about so long: how long one took, processor time used, mean and last of what they returned."""
+        """Steps for about so long: time of one, processor time used, mean and last of what they returned."""
         step, batch = self.step, self.batch
         sums: list[float] = []
         steps = 0

@@ -22,6 +22,7 @@ from flambeau.engine.tape import THREAD, Builder, Tape, Value, leaf, mark_leaf
 from flambeau.errors import DTypeError, GradientError, OperandError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.graph.types import Shape, Size
+from flambeau.methods import Methods
 from flambeau.primitives import contract, elementwise, views
 from flambeau.primitives.control import stop_gradient
 
@@ -58,7 +59,8 @@ def _operator(fn: Builder, reflected: bool = False, floating: bool = False) -> C
             operand = _operand(other, value.type.dtype)
             if operand is NotImplemented:
                 return NotImplemented
-        return Tensor(THREAD.tape.record(fn, (), (operand, value) if reflected else (value, operand)))
+        # 2: the caller's frame is the user's
+        return Tensor(THREAD.tape.record(fn, (), (operand, value) if reflected else (value, operand), 2))
 
     return method
 
@@ -101,7 +103,7 @@ def _unary(fn: Builder) -> Callable[[Tensor], Tensor]:
     return method
 
 
-class Tensor:
+class Tensor(Methods):
     """An n-dimensional array of one dtype that records what is done with it.
 
     Make one with ``fb.asarray``, ``fb.zeros`` and the other creation functions.  A tensor is a
@@ -413,7 +415,10 @@ class Tensor:
         self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
     ) -> Any:
         array = self.numpy()
-        if copy is None and max_version is None:
+        if copy is False and (max_version is None or max_version[0] < 1):
+            # asked for by name: the old protocol has no other way than memory that could be written to
+            array = self._value.data.view(self.dtype, self.shape)
+        if copy is None and (max_version is None or max_version[0] < 1):
             copy = True  # a reader of the old protocol could not see that the memory is read-only
         if copy:
             array = array.copy()

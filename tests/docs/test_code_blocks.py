@@ -1,7 +1,8 @@
 """Every Python block of the README and the documentation runs.
 
 The blocks of a page share one namespace and run in order, in an empty folder. A block that shows a
-session (``>>>``) must print what it shows. A block is left out when the line before it says why:
+session (``>>>``) must print what it shows. A block with ``title="step.py"`` runs as if it were that
+file. A block is left out when the line before it says why:
 
     <!-- not run: reason -->
 """
@@ -9,6 +10,7 @@ session (``>>>``) must print what it shows. A block is left out when the line be
 from __future__ import annotations
 
 import doctest
+import linecache
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +22,17 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
+_TITLE = re.compile(r'title="([^"]+\.py)"')
 _NOT_RUN = re.compile(r"^ *<!-- not run: \S.*-->$")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its code, and the number of the line before its first."""
+    """A fenced block: its code, the number of the line before its first, and the file it stands for."""
 
     code: str
     line: int
+    title: str = ""
 
 
 def python_blocks(text: str) -> list[Block]:
@@ -51,7 +55,9 @@ def python_blocks(text: str) -> list[Block]:
         left_out = start >= 2 and _NOT_RUN.match(lines[start - 2])
         if language[:1] == ["python"] and not left_out:
             width = len(opening["indent"])
-            blocks.append(Block("\n".join(line[width:] for line in lines[start:i]) + "\n", start))
+            title = _TITLE.search(opening["info"])
+            code = "\n".join(line[width:] for line in lines[start:i]) + "\n"
+            blocks.append(Block(code, start, title[1] if title else ""))
         i += 1
     return blocks
 
@@ -60,6 +66,11 @@ def run_block(block: Block, page: Path, namespace: dict[str, Any]) -> None:
     """Run one block; a failure shows the page and the line within it."""
     if block.code.lstrip().startswith(">>>"):
         run_session(block, page, namespace)
+        return
+    if block.title:
+        lines = block.code.splitlines(keepends=True)
+        linecache.cache[block.title] = (len(block.code), None, lines, block.title)
+        exec(compile(block.code, block.title, "exec", dont_inherit=True), namespace)
         return
     # Blank lines in front make line numbers those of the page, in tracebacks and in error messages.
     code = compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)
@@ -137,6 +148,17 @@ def test_a_failure_names_the_line_of_the_page() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         run_block(block, Path("page.md"), {})
     assert (str(caught.traceback[-1].path).endswith("page.md"), caught.traceback[-1].lineno + 1) == (True, 5)
+
+
+def test_a_titled_block_is_the_file_it_names() -> None:
+    (block,) = python_blocks('```python title="step.py"\ndef f():\n    return 1 / 0\n```\n')
+    namespace: dict[str, Any] = {}
+    run_block(block, Path("page.md"), namespace)
+    with pytest.raises(ZeroDivisionError) as caught:
+        namespace["f"]()
+    found = caught.traceback[-1].frame.code.raw
+    assert (found.co_filename, caught.traceback[-1].lineno + 1) == ("step.py", 2)
+    assert linecache.getline("step.py", 2) == "    return 1 / 0\n"
 
 
 def test_a_session_that_prints_something_else_fails() -> None:

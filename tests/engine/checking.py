@@ -29,9 +29,47 @@ from flambeau.runtime.buffers import Buffer
 
 LIMIT_ULP = 4  # both sides are within 2 ULP of the truth
 EXACT = frozenset(
-    "add sub mul div neg abs square maximum minimum sign floor ceil round trunc relu select eq ne lt le gt ge "
-    "is_nan is_inf is_finite logical_not logical_and logical_or logical_xor bitwise_not bitwise_and bitwise_or "
-    "bitwise_xor sqrt reciprocal cast fma reduce_max reduce_min".split()
+    [
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "square",
+        "maximum",
+        "minimum",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "relu",
+        "select",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "is_nan",
+        "is_inf",
+        "is_finite",
+        "logical_not",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "bitwise_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "sqrt",
+        "reciprocal",
+        "cast",
+        "fma",
+        "reduce_max",
+        "reduce_min",
+    ]
 )
 
 
@@ -191,7 +229,9 @@ def agrees(node: Node, operands: Sequence[np.ndarray], got: np.ndarray, want: np
     name = node.primitive.name
     shapes = ", ".join(f"{o.dtype}{o.shape}" for o in operands)
     what = f"{name}({shapes}) {node.attrs}"
-    assert got.shape == want.shape and got.dtype == want.dtype, f"{what}: {got.dtype}{got.shape}, {want.shape}"
+    assert got.shape == want.shape and got.dtype == want.dtype, (
+        f"{what}: {got.dtype}{got.shape}, {want.shape}"
+    )
     if got.dtype.kind != "f":
         np.testing.assert_array_equal(got, want, err_msg=what)
         return

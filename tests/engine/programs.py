@@ -153,7 +153,9 @@ class Program:
         if found and self.random.random() < 0.75:
             return self.random.choice(found)
         shape = [n if self.random.random() < 0.7 else 1 for n in x.shape]
-        return self.leaf(shape[self.random.randint(0, len(shape)) if self.random.random() < 0.3 else 0 :], dtype)
+        return self.leaf(
+            shape[self.random.randint(0, len(shape)) if self.random.random() < 0.3 else 0 :], dtype
+        )
 
     def axes(self, x: Tensor) -> tuple[int, ...]:
         count = self.random.randint(1, x.ndim)
@@ -260,7 +262,9 @@ class Program:
                 if a == b and r.random() < 0.9:
                     a, b = 0, n
                 step = r.choice((1, 1, 1, 2, 3, -1, -2))
-                key.append(slice(a, b, step) if step > 0 else slice(b - 1 if b else None, a - 1 if a else None, step))
+                key.append(
+                    slice(a, b, step) if step > 0 else slice(b - 1 if b else None, a - 1 if a else None, step)
+                )
             else:
                 key.append(slice(None))
             if r.random() < 0.05:
@@ -366,7 +370,11 @@ class Program:
         nb = r.randint(0, min(2, x.ndim - nc))
         cx, bx = tuple(order[:nc]), tuple(order[nc : nc + nb])
         free = [r.choice((1, 2, 3, 5)) for _ in range(r.randint(0, 2))]
-        roles = [("c", i) for i in range(nc)] + [("b", i) for i in range(nb)] + [("f", i) for i in range(len(free))]
+        roles = (
+            [("c", i) for i in range(nc)]
+            + [("b", i) for i in range(nb)]
+            + [("f", i) for i in range(len(free))]
+        )
         r.shuffle(roles)
         sizes = {"c": [x.shape[a] for a in cx], "b": [x.shape[a] for a in bx], "f": free}
         if math.prod(x.shape) // max(1, math.prod(sizes["c"])) * math.prod(free) > MOST:

@@ -114,7 +114,9 @@ def test_normalizing_a_row_alone_and_in_a_batch(size: int) -> None:
 
     def normal(x: Tensor) -> Tensor:
         centred = x - fb.mean(x, axis=-1, keepdims=True)
-        return fb.softmax(centred * fb.rsqrt(fb.mean(centred * centred, axis=-1, keepdims=True) + 1e-5), axis=-1)
+        return fb.softmax(
+            centred * fb.rsqrt(fb.mean(centred * centred, axis=-1, keepdims=True) + 1e-5), axis=-1
+        )
 
     whole = normal(fb.asarray(rows)).numpy()
     for i in range(33):
@@ -156,6 +158,11 @@ def test_strides_do_not_change_bits() -> None:
     plain, turned = fb.asarray(x), fb.permute_dims(fb.asarray(np.ascontiguousarray(x.T)), (1, 0))
     backward = fb.flip(fb.asarray(np.ascontiguousarray(x[::-1])), axis=0)
     w = fb.asarray(floats(45, 8, seed=1))
-    for f in (lambda t: fb.tanh(t) * 3.0, lambda t: fb.sum(t, axis=1), lambda t: fb.sum(t, axis=0), lambda t: t @ w):
+    for f in (
+        lambda t: fb.tanh(t) * 3.0,
+        lambda t: fb.sum(t, axis=1),
+        lambda t: fb.sum(t, axis=0),
+        lambda t: t @ w,
+    ):
         bits = {f(t).numpy().tobytes() for t in (plain, turned, backward)}
         assert len(bits) == 1

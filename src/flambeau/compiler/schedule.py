@@ -69,10 +69,13 @@ Entry = Callable[[Kernel], str]
 
 
 class _Scheduler:
-    def __init__(self, graph: Graph, partition: Partition, donated: frozenset[int], entry: Entry) -> None:
+    def __init__(
+        self, graph: Graph, partition: Partition, donated: frozenset[int], numbers: int, entry: Entry
+    ) -> None:
         self.graph = graph
         self.partition = partition
         self.donated = donated
+        self.numbers = frozenset(graph.inputs[len(graph.inputs) - numbers :])
         self.entry = entry
         self.sources = Sources({}, {})
         self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
@@ -201,7 +204,8 @@ class _Scheduler:
         view = self.sources.views[v]
         self._need(view)
         base = self._type(view.base)
-        if view.is_dense() and view.offset == 0 and base.size == self.graph.types[v].size:
+        whole = view.is_dense() and view.offset == 0 and base.size == self.graph.types[v].size
+        if whole and view.base not in self.numbers:  # numbers lie in memory that is gone after the run
             return view.base
         return self._copy(view).base
 
@@ -329,6 +333,11 @@ def _workspace(task: Task | HostStep) -> int:
     return contraction.workspace(task.kernel, task.sizes)
 
 
-def schedule(graph: Graph, partition: Partition, donated: frozenset[int], entry: Entry) -> Schedule:
-    """Lay out ``graph`` for its sizes; ``entry(kernel)`` names a kernel's machine code."""
-    return _Scheduler(graph, partition, donated, entry).run()
+def schedule(
+    graph: Graph, partition: Partition, donated: frozenset[int], numbers: int, entry: Entry
+) -> Schedule:
+    """Lay out ``graph`` for its sizes; ``entry(kernel)`` names a kernel's machine code.
+
+    The last ``numbers`` inputs are numbers, not buffers.
+    """
+    return _Scheduler(graph, partition, donated, numbers, entry).run()

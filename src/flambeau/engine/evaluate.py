@@ -247,11 +247,10 @@ def evaluate(tape: Tape, *asked: Value) -> None:
         positions = tuple([v.position for v in asked])
         values = list(index)
     else:  # another thread's recording: take what is asked, leave the tape alone
-        with tape.lock:
-            flat = flatten(state)
-            values = list(tape.index)[: len(flat.values)]
-            positions = tuple([v.position for v in asked])
-            live = (*positions, *flat.leaves)  # nothing here may be overwritten
+        flat = flatten(state)
+        values = list(tape.index)[: len(flat.values)]  # one step of the interpreter: the owner may go on
+        positions = tuple([v.position for v in asked])
+        live = (*positions, *flat.leaves)  # nothing here may be overwritten
     key = (positions, live, active_executor())
     plan = state.plans.get(key)
     if plan is None:

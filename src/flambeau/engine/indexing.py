@@ -159,7 +159,11 @@ def _expand_mask(item: Value, shape: Sequence[Size], axis: int) -> list[Any]:
     if item.type.dtype is not bool_:
         return [item]
     taken = tuple(shape[axis : axis + item.type.ndim])
-    if item.type.shape != taken:
+    # an axis of size 0 has no true elements, so it fits axes of any size
+    fits = item.type.ndim <= len(taken) and all(
+        k in (n, 0) for k, n in zip(item.type.shape, taken, strict=True)
+    )
+    if not fits:
         raise _refuse(
             OutOfBoundsError(
                 f"a bool index of shape {shape_text(item.type.shape)} does not fit the axes of shape "

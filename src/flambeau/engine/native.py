@@ -19,15 +19,15 @@ from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.partition import Partition, partition
 from flambeau.compiler.schedule import HostStep, Schedule, schedule
 from flambeau.compiler.target import Target
-from flambeau.compiler.views import View
 from flambeau.compiler.verify import verify_kernel
+from flambeau.compiler.views import View
 from flambeau.counts import COUNTS
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.errors import FlambeauError
-from flambeau.graph.verifier import CHECKS
 from flambeau.graph.graph import Graph, Node, compact, freeze
 from flambeau.graph.types import TensorType
+from flambeau.graph.verifier import CHECKS
 from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
 from flambeau.runtime.interrupts import Deferred
@@ -154,6 +154,9 @@ class _Host:
     slots: list[int]
 
 
+_EMPTY = Buffer(0)
+
+
 class NativeExecutable:
     """A program over slots of memory."""
 
@@ -201,7 +204,7 @@ class NativeExecutable:
 
     def submit(self, inputs: Sequence[Any]) -> Pending:
         # Slots in order: the arena, leaves, numbers, fresh outputs, results of host calls.
-        held: list[Any] = [Buffer(self.arena)]
+        held: list[Any] = [Buffer(self.arena) if self.arena else _EMPTY]
         held += inputs[: self.leaves]
         bases = [buffer.ptr for buffer in held]
         numbers = None
@@ -299,7 +302,7 @@ class NativeExecutor:
                 self.partitions.clear()
             found = self.partitions[key] = partition(graph, supports)
             COUNTS.partitions += 1
-        plan = schedule(graph, found, donated, self.kernels.entry)
+        plan = schedule(graph, found, donated, numbers, self.kernels.entry)
         return NativeExecutable(graph, plan, self.kernels.load(), numbers)
 
 

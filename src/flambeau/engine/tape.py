@@ -155,7 +155,7 @@ class Hooks:
 
 
 HOOKS = Hooks()
-OUTSIDE: dict[str, bool] = {}  # files of frames that are the user's
+OUTSIDE: dict[str, bool] = {}  # whether the frames of a file are the user's
 
 PENDING_LIMIT = 4096
 PENDING_BYTES = 1 << 30
@@ -178,7 +178,6 @@ class Tape:
         "hooks",
         "index",
         "layer",
-        "lock",
         "outer",
         "places",
         "scalars",
@@ -199,7 +198,6 @@ class Tape:
         self.outer = outer
         self.captured: list[Value] = []
         self.hooks: dict[int, list[Callable[[Value], Value]]] = {}
-        self.lock = threading.RLock()
         self.held = 0  # above 0 while positions are being worked with: no evaluation by overflow
         self.flags: list[bool] = []  # whether each position needs gradients, as far as it was asked
 
@@ -279,14 +277,18 @@ class Tape:
         if nxt is None:
             nxt = self.extend(key, grad)
         frame = sys._getframe(depth)
-        while OUTSIDE.get(frame.f_code.co_filename) is None and frame.f_back is not None:
-            if not is_internal(frame.f_code.co_filename):
-                OUTSIDE[frame.f_code.co_filename] = True
+        code = frame.f_code
+        while not OUTSIDE.get(code.co_filename):
+            if code.co_filename not in OUTSIDE:
+                OUTSIDE[code.co_filename] = not is_internal(code.co_filename)
+                continue
+            if frame.f_back is None:
                 break
             frame = frame.f_back
+            code = frame.f_code
         types = self.types
         position = len(types)
-        self.places.append((position, frame.f_code, frame.f_lasti, self.layer))
+        self.places.append((position, code, frame.f_lasti, self.layer))
         if numbers is not None:
             self.scalars += numbers
         self.state = nxt

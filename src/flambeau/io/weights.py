@@ -113,7 +113,7 @@ def _check_text(text: str, path: str) -> None:
 
 def _raw(array: np.ndarray) -> memoryview:
     """The bytes of a dense array, also of dtypes that Python's buffers do not know."""
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _read_header(file: BinaryIO, name: str) -> tuple[Header, int]:
@@ -147,7 +147,7 @@ def _read_tensor(file: BinaryIO, name: str, entry: Entry, path: str, finite: boo
     buffer = Buffer(size)
     if size:
         raw = buffer.view(uint8, (size,))
-        view = memoryview(raw)
+        view = raw.data
         at = 0
         while at < size:
             got = file.readinto(view[at:])  # type: ignore[attr-defined]

@@ -48,7 +48,8 @@ class Module:
         if name in self._parameters and isinstance(value, Tensor) and not isinstance(value, Parameter):
             raise OperandError(
                 f"{type(self).__name__}.{name} is a parameter, and a plain tensor would take its place "
-                "unnoticed: assign fb.nn.Parameter(...), or change the values with load_state_dict or under no_grad"
+                "unnoticed: assign fb.nn.Parameter(...), or change the values with load_state_dict "
+                "or under no_grad"
             )
         if not isinstance(value, Parameter):
             self._parameters.pop(name, None)

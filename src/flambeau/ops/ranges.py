@@ -135,8 +135,10 @@ def eye(
     """
     on(device)
     target = default_float if dtype is None else to_dtype(dtype)
-    attrs = (n_rows, n_rows if n_cols is None else n_cols, target)
-    return Tensor(THREAD.tape.record(_eye, attrs, (number(k, int64, "eye"),)))
+    columns = n_rows if n_cols is None else n_cols
+    diagonal = max(-n_rows, min(k, columns))  # beyond the corners all diagonals are empty
+    attrs = (n_rows, columns, target)
+    return Tensor(THREAD.tape.record(_eye, attrs, (number(diagonal, int64, "eye"),)))
 
 
 def _offsets(name: str, x: Var) -> Var:

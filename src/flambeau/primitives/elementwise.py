@@ -300,7 +300,17 @@ _div = elementwise(
     lambda g, x, y, z: neg(div(mul(g, z), y)),
     arity=2,
 )
-_floor_div = elementwise("floor_div", "iuf", np.floor_divide, _zero, _zero, arity=2)
+
+
+def _np_floor_divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """NumPy's, but for infinities as the array API has them: the floor of the quotient."""
+    out = np.asarray(np.floor_divide(x, y))
+    if x.dtype.kind != "f":
+        return out
+    return np.asarray(np.where(np.isinf(x) | np.isinf(y), np.floor(np.divide(x, y)), out))
+
+
+_floor_div = elementwise("floor_div", "iuf", _np_floor_divide, _zero, _zero, arity=2)
 _mod = elementwise(
     "mod",
     "iuf",
@@ -415,7 +425,19 @@ def _np_sigmoid(x: np.ndarray) -> np.ndarray:
 
 _exp = elementwise("exp", "fc", np.exp, lambda g, x, y: mul(g, y))
 _exp2 = elementwise("exp2", "f", np.exp2, lambda g, x, y: mul(g, mul(y, _LN2)))
-_expm1 = elementwise("expm1", "fc", np.expm1, lambda g, x, y: mul(g, add(y, 1)))
+
+
+def _np_expm1(x: np.ndarray) -> np.ndarray:
+    """NumPy's, but for complex numbers that are not finite, where exp(x) - 1 is right."""
+    out = np.expm1(x)
+    if x.dtype.kind != "c":
+        return np.asarray(out)
+    out = np.where(np.isfinite(x), out, np.exp(x) - 1)
+    out.real[x == 0] = 0  # +0, whichever zero the real part was
+    return out
+
+
+_expm1 = elementwise("expm1", "fc", _np_expm1, lambda g, x, y: mul(g, add(y, 1)))
 _log = elementwise("log", "fc", np.log, lambda g, x, y: div(g, x))
 _log2 = elementwise("log2", "fc", np.log2, lambda g, x, y: div(g, mul(x, _LN2)))
 _log10 = elementwise("log10", "fc", np.log10, lambda g, x, y: div(g, mul(x, _LN10)))
@@ -424,7 +446,18 @@ _sqrt = elementwise("sqrt", "fc", np.sqrt, lambda g, x, y: div(mul(g, 0.5), y))
 _rsqrt = elementwise(
     "rsqrt", "f", lambda x: (1 / np.sqrt(x)).astype(x.dtype), lambda g, x, y: mul(mul(g, -0.5), div(y, x))
 )
-_tanh = elementwise("tanh", "fc", np.tanh, lambda g, x, y: mul(g, sub(1, square(y))))
+
+
+def _np_tanh(x: np.ndarray) -> np.ndarray:
+    """NumPy's, but for complex numbers with an infinite real part, which tend to 1 and -1."""
+    out = np.asarray(np.tanh(x))
+    if x.dtype.kind != "c":
+        return out
+    limit = _np_complex(np.copysign(1, x.real), np.copysign(0, np.where(np.isfinite(x.imag), x.imag, 0)))
+    return np.asarray(np.where(np.isinf(x.real) & np.isfinite(x.imag), limit, out))
+
+
+_tanh = elementwise("tanh", "fc", _np_tanh, lambda g, x, y: mul(g, sub(1, square(y))))
 _sigmoid = elementwise("sigmoid", "f", _np_sigmoid, lambda g, x, y: mul(g, mul(y, sub(1, y))))
 _erf = elementwise(
     "erf", "f", _np_erf, lambda g, x, y: mul(g, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import signal
+# Without the enumerations of ``signal``, whose conversion costs more than the step.
+import _signal  # type: ignore[import-not-found]
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -22,16 +23,16 @@ class Deferred:
         self._noted: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> Deferred:
-        if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
+        if threading.get_ident() == threading.main_thread().ident:
+            handler = _signal.getsignal(_signal.SIGINT)
             if callable(handler):
                 self._handler = handler
-                signal.signal(signal.SIGINT, self._note)
+                _signal.signal(_signal.SIGINT, self._note)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+            _signal.signal(_signal.SIGINT, self._handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._noted = (number, frame)

@@ -25,6 +25,8 @@ ONE = [
     case("permute_dims", lambda x: fb.permute_dims(x, (2, 0, 1)), lambda t, x: t.permute(x, (2, 0, 1)), CUBE),
     case("moveaxis", lambda x: fb.moveaxis(x, 0, -1), lambda t, x: t.moveaxis(x, 0, -1), CUBE),
     case("moveaxis", lambda x: fb.moveaxis(x, (0, 1), (2, 0)), lambda t, x: t.moveaxis(x, (0, 1), (2, 0)), CUBE, variant="several"),
+    case("fftshift", fb.fft.fftshift, lambda t, x: t.fft.fftshift(x), X),
+    case("ifftshift", lambda x: fb.fft.ifftshift(x, axes=1), lambda t, x: t.fft.ifftshift(x, 1), X),
     case("x.T", lambda x: x.T, lambda t, x: t.t(x), X),
     case("matrix_transpose", fb.matrix_transpose, lambda t, x: x.mT, CUBE),
     case("matrix_transpose", lambda x: x.mT, lambda t, x: t.transpose(x, -1, -2), CUBE, variant="mT"),
@@ -50,9 +52,9 @@ ONE = [
     case("diagonal", fb.linalg.diagonal, lambda t, x: t.diagonal(x, dim1=-2, dim2=-1), CUBE),
     case("diagonal", lambda x: fb.linalg.diagonal(x, offset=-1), lambda t, x: t.diagonal(x, -1), X, variant="below"),
     case("trace", fb.linalg.trace, lambda t, x: t.trace(x), X),
-    case("astype", lambda x: fb.astype(fb.astype(x, fb.float32) * 2.0, fb.float64), lambda t, x: (x.to(t.float32) * 2.0).to(t.float64), np.float64(X) / 4, differentiable=True, variant="there-and-back"),
-    case("x.to", lambda x: x.to("float64") * 3.0, lambda t, x: x.to(t.float64) * 3.0, X),
-    case("detach", lambda x: x * x.detach(), lambda t, x: x * x.detach(), X, differentiable=True),
+    case("astype", lambda x: fb.astype(fb.astype(x, fb.float32) * 2.0, fb.float64), lambda t, x: (x.to(t.float32) * 2.0).to(t.float64), np.float64(X) / 4, variant="there-and-back"),
+    case("astype", lambda x: x.to("float64") * 3.0, lambda t, x: x.to(t.float64) * 3.0, X, variant="x.to"),
+    case("detach", lambda x: x * x.detach(), lambda t, x: x * x.detach(), X),
 ]  # fmt: skip
 
 
@@ -73,7 +75,7 @@ SEVERAL = [
     case("broadcast_arrays", lambda x, y: fb.broadcast_arrays(x, y), lambda t, x, y: _listed(t.broadcast_tensors(x, y)), COLUMN, ROW),
     case("meshgrid", lambda x, y: _listed(fb.meshgrid(x, y, indexing="ij")), lambda t, x, y: _listed(t.meshgrid(x, y, indexing="ij")), ROW, COLUMN[:, 0]),
     case("meshgrid", lambda x, y: _listed(fb.meshgrid(x, y)), lambda t, x, y: _listed(t.meshgrid(x, y, indexing="xy")), ROW, COLUMN[:, 0], variant="xy"),
-    case("iterate", lambda x: sum(row * float(i) for i, row in enumerate(x)), lambda t, x: sum(row * float(i) for i, row in enumerate(x)), X),
+    case("unstack", lambda x: sum(row * float(i) for i, row in enumerate(x)), lambda t, x: sum(row * float(i) for i, row in enumerate(x)), X, variant="iterate"),
     case("full of tensor", lambda x: fb.full((2, 3), fb.sum(x)), lambda t, x: t.sum(x).expand(2, 3), X),
     case("bool result", lambda x: fb.stack([x > 0, x < 1]), lambda t, x: t.stack([x > 0, x < 1]), X, differentiable=False),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ X, Y = numbers(3, 5), numbers(3, 5, seed=1)
 P = positive(3, 5)
 ROW, COLUMN, ONE = numbers(5), numbers(3, 1), numbers(1, 1)
 LARGE = numbers(4, 3, low=-30.0, high=30.0)
+WHOLE = (X * 10).astype(int)
 
 
 def _one(name: str, theirs: str, array: Any, **options: Any) -> Case:
@@ -59,6 +60,8 @@ UNARY = [
     _one("sigmoid", "sigmoid", X),
     _one("sigmoid", "sigmoid", LARGE, variant="large"),
     _one("relu", "relu", X),
+    _one("real", "real", X),
+    _one("conj", "conj", X),
     # constant in pieces: the gradient is 0
     _one("sign", "sign", X),
     _one("floor", "floor", LARGE),
@@ -71,7 +74,7 @@ UNARY = [
     _one("isfinite", "isfinite", X, differentiable=False),
     _one("signbit", "signbit", X, differentiable=False),
     _one("logical_not", "logical_not", X > 0, differentiable=False),
-    _one("bitwise_invert", "bitwise_not", np_int := (X * 10).astype(int), differentiable=False),
+    _one("bitwise_invert", "bitwise_not", WHOLE, differentiable=False),
 ]  # fmt: skip
 
 
@@ -119,33 +122,40 @@ BINARY = [
     *[
         c
         for name in ("bitwise_and", "bitwise_or", "bitwise_xor")
-        for c in _two(name, name, np_int, np_int[::-1].copy(), differentiable=False)
+        for c in _two(name, name, WHOLE, WHOLE[::-1].copy(), differentiable=False)
     ],
-    *_two("bitwise_left_shift", "bitwise_left_shift", np_int, abs(np_int), differentiable=False),
-    *_two("bitwise_right_shift", "bitwise_right_shift", np_int, abs(np_int), differentiable=False),
+    *_two("bitwise_left_shift", "bitwise_left_shift", WHOLE, abs(WHOLE), differentiable=False),
+    *_two("bitwise_right_shift", "bitwise_right_shift", WHOLE, abs(WHOLE), differentiable=False),
     *_two("nextafter", "nextafter", differentiable=False),
     case("isclose", fb.isclose, lambda t, x, y: t.isclose(x, y), X, X + 1e-6 * Y, differentiable=False),
     case("allclose", lambda x: fb.allclose(x, x), lambda t, x: t.tensor(True), X, differentiable=False),
 ]  # fmt: skip
 
 
-# Python numbers beside tensors: PyTorch has functions of their own for these.
+# Python numbers beside tensors.
 NUMBERS = [
-    case("add number", lambda x: x + 2.5, lambda t, x: t.add(x, 2.5), X),
-    case("add number", lambda x: 2.5 + x, lambda t, x: 2.5 + x, X, variant="left"),
-    case("subtract number", lambda x: x - 2.5, lambda t, x: t.sub(x, 2.5), X),
+    case("add", lambda x: x + 2.5, lambda t, x: t.add(x, 2.5), X, variant="number"),
+    case("add", lambda x: 2.5 + x, lambda t, x: 2.5 + x, X, variant="number-left"),
+    case("subtract", lambda x: x - 2.5, lambda t, x: t.sub(x, 2.5), X, variant="number"),
+    # PyTorch calls this a function of its own
     case("rsub", lambda x: 2.5 - x, lambda t, x: t.rsub(x, 2.5), X),
-    case("multiply number", lambda x: x * 2.5, lambda t, x: t.mul(x, 2.5), X),
-    case("divide number", lambda x: x / 2.5, lambda t, x: t.div(x, 2.5), X),
-    case("number over tensor", lambda x: 2.5 / x, lambda t, x: 2.5 / x, X),
-    case("integer power", lambda x: x**3, lambda t, x: x**3, X),
-    case("integer power", lambda x: x**2, lambda t, x: x**2, X, variant="square"),
-    case("integer power", lambda x: x**-2, lambda t, x: x**-2, X, variant="negative"),
-    case("integer power", lambda x: x**0, lambda t, x: x**0, X, variant="zero"),
-    case("float power", lambda x: x**1.7, lambda t, x: x**1.7, P),
-    case("power of number", lambda x: 1.7**x, lambda t, x: 1.7**x, X),
-    case("remainder number", lambda x: x % 0.7, lambda t, x: t.remainder(x, 0.7), X),
-    case("maximum", lambda x: fb.maximum(x, 0.5), lambda t, x: t.maximum(x, t.tensor(0.5, dtype=x.dtype)), X, variant="number"),
+    case("multiply", lambda x: x * 2.5, lambda t, x: t.mul(x, 2.5), X, variant="number"),
+    case("divide", lambda x: x / 2.5, lambda t, x: t.div(x, 2.5), X, variant="number"),
+    case("divide", lambda x: 2.5 / x, lambda t, x: 2.5 / x, X, variant="of-number"),
+    case("pow", lambda x: x**3, lambda t, x: x**3, X, variant="integer"),
+    case("pow", lambda x: x**2, lambda t, x: x**2, X, variant="integer-square"),
+    case("pow", lambda x: x**-2, lambda t, x: x**-2, X, variant="integer-negative"),
+    case("pow", lambda x: x**0, lambda t, x: x**0, X, variant="integer-zero"),
+    case("pow", lambda x: x**1.7, lambda t, x: x**1.7, P, variant="float"),
+    case("pow", lambda x: 1.7**x, lambda t, x: 1.7**x, X, variant="of-number"),
+    case("remainder", lambda x: x % 0.7, lambda t, x: t.remainder(x, 0.7), X, variant="number"),
+    case(
+        "maximum",
+        lambda x: fb.maximum(x, 0.5),
+        lambda t, x: t.maximum(x, t.tensor(0.5, dtype=x.dtype)),
+        X,
+        variant="number",
+    ),
 ]
 
 

@@ -20,13 +20,31 @@ def _axes(name: str, theirs: Any, x: Any = CUBE, pairs: bool = True, whole: str 
     listed = [
         case(name, lambda x: ours(x, axis=1), lambda t, x: theirs(t, x, 1, False), x, variant="axis"),
         case(name, lambda x: ours(x, axis=-1), lambda t, x: theirs(t, x, -1, False), x, variant="last"),
-        case(name, lambda x: ours(x, axis=0, keepdims=True), lambda t, x: theirs(t, x, 0, True), x, variant="keepdims"),
+        case(
+            name,
+            lambda x: ours(x, axis=0, keepdims=True),
+            lambda t, x: theirs(t, x, 0, True),
+            x,
+            variant="keepdims",
+        ),
     ]
     if pairs:
         listed += [
             case(name, ours, lambda t, x: theirs(t, x, tuple(range(x.ndim)), False), x),
-            case(name, lambda x: ours(x, axis=(0, 2)), lambda t, x: theirs(t, x, (0, 2), False), x, variant="axes"),
-            case(name, lambda x: ours(x, axis=(2, -2), keepdims=True), lambda t, x: theirs(t, x, (1, 2), True), x, variant="axes-keepdims"),
+            case(
+                name,
+                lambda x: ours(x, axis=(0, 2)),
+                lambda t, x: theirs(t, x, (0, 2), False),
+                x,
+                variant="axes",
+            ),
+            case(
+                name,
+                lambda x: ours(x, axis=(2, -2), keepdims=True),
+                lambda t, x: theirs(t, x, (1, 2), True),
+                x,
+                variant="axes-keepdims",
+            ),
         ]
     if whole:
         listed.append(case(whole, ours, lambda t, x: getattr(t, name)(x), x))
@@ -38,7 +56,7 @@ REDUCTIONS = [
     *_axes("mean", lambda t, x, d, k: t.mean(x, d, keepdim=k)),
     *_axes("max", lambda t, x, d, k: t.amax(x, d, keepdim=k), whole="max of all"),
     *_axes("min", lambda t, x, d, k: t.amin(x, d, keepdim=k), whole="min of all"),
-    *_axes("prod", lambda t, x, d, k: t.prod(x, d, keepdim=k), positive(2, 3, 4), pairs=False, whole="prod of all"),
+    *_axes("prod", lambda t, x, d, k: t.prod(x, d, keepdim=k), positive(2, 3, 4), pairs=False, whole="prod"),
     case("prod", lambda x: fb.prod(x, axis=1), lambda t, x: t.prod(x, 1), X - X[0], variant="zeros"),
     *_axes("var", lambda t, x, d, k: t.var(x, d, correction=0, keepdim=k)),
     case("var", lambda x: fb.var(x, axis=1, correction=1), lambda t, x: t.var(x, 1), X, variant="bessel"),
