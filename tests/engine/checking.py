@@ -140,7 +140,7 @@ class CheckedExecutor:
 
     def single(self, node: Node, operands: Sequence[np.ndarray]) -> list[np.ndarray]:
         """One node, compiled and run alone."""
-        types = [t for t in self._types(node)]
+        types = list(self._types(node))
         key = (node.primitive, freeze_attrs(node.attrs), tuple(types), len(node.inputs))
         executable = self.singles.get(key)
         count = len(node.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def model(sizes: list[int]) -> nn.Sequential:
     """An MLP whose weights depend on the sizes alone."""
     fb.random.seed(7)
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -80,7 +81,8 @@ def test_large_reductions_and_functions_on_any_number_of_threads() -> None:
         a, b = fb.asarray(x), fb.asarray(y)
         parts = [
             fb.sum(fb.exp(a) * b), fb.sum(a, axis=0), fb.max(a, axis=1), fb.softmax(a * b, axis=1), a @ b,
-            fb.mean(fb.tanh(a), axis=(0, 1)), fb.sum(a.astype(fb.float64), axis=0), fb.permute_dims(a, (1, 0)) @ a,
+            fb.mean(fb.tanh(a), axis=(0, 1)), fb.sum(a.astype(fb.float64), axis=0),
+            fb.permute_dims(a, (1, 0)) @ a,
         ]  # fmt: skip
         return [p.numpy().tobytes() for p in parts]
 

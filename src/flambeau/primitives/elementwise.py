@@ -432,7 +432,7 @@ def _np_expm1(x: np.ndarray) -> np.ndarray:
     out = np.expm1(x)
     if x.dtype.kind != "c":
         return np.asarray(out)
-    out = np.where(np.isfinite(x), out, np.exp(x) - 1)
+    out = np.asarray(np.where(np.isfinite(x), out, np.exp(x) - 1))
     out.real[x == 0] = 0  # +0, whichever zero the real part was
     return out
 
