@@ -157,16 +157,16 @@ HOSTILE: dict[str, tuple[Any, bytes, str]] = {
     "negative": ({"a": row(shape=[-2])}, bytes(8), "tensor 'a' has a shape that is no list of sizes, [-2]"),
     "fraction": ({"a": row(shape=[2.0])}, bytes(8), "tensor 'a' has a shape that is no list of sizes"),
     "true": ({"a": row("BOOL", [True], [0, 1])}, bytes(1), "tensor 'a' has a shape that is no list of sizes"),
-    "too large": ({"a": row(shape=[HUGE, HUGE])}, bytes(8), "tensor 'a' has a shape too large for any memory"),
+    "too large": ({"a": row(shape=[HUGE, HUGE])}, bytes(8), "tensor 'a' has a shape too large for any"),
     "empty, too large": ({"a": row(shape=[0, HUGE, HUGE], offsets=[0, 0])}, b"", "shape too large"),
-    "axes": ({"a": row(shape=[1] * 65, offsets=[0, 4])}, bytes(4), "tensor 'a' has 65 axes, more than the 64"),
+    "axes": ({"a": row(shape=[1] * 65, offsets=[0, 4])}, bytes(4), "tensor 'a' has 65 axes, more than"),
     "size": (
         {"a": row(shape=[3])},
         bytes(8),
         "tensor 'a' is float32 of shape [3] and so has 12 bytes, but the header gives it 8",
     ),
-    "offsets": ({"a": row(offsets=[8, 0])}, bytes(8), "tensor 'a' has data_offsets that are no range of bytes"),
-    "one offset": ({"a": row(offsets=[8])}, bytes(8), "tensor 'a' has data_offsets that are no range of bytes"),
+    "offsets": ({"a": row(offsets=[8, 0])}, bytes(8), "tensor 'a' has data_offsets that are no range"),
+    "one offset": ({"a": row(offsets=[8])}, bytes(8), "tensor 'a' has data_offsets that are no range"),
     "overlap": (OVERLAP, bytes(12), "tensors 'a' and 'b' overlap"),
     "gap": ({"a": row(offsets=[4, 12])}, bytes(12), "4 bytes before tensor 'a' belong to no tensor"),
     "left over": ({"a": row()}, bytes(12), "4 bytes at the end of the file belong to no tensor"),
@@ -175,7 +175,7 @@ HOSTILE: dict[str, tuple[Any, bytes, str]] = {
         bytes(7),
         "the file is truncated: tensor 'a' ends at byte 8 of the data, but only 7 are there",
     ),
-    "bool": ({"a": row("BOOL", [2], [0, 2])}, b"\2\1", "tensor 'a' is bool, but has bytes other than 0 and 1"),
+    "bool": ({"a": row("BOOL", [2], [0, 2])}, b"\2\1", "tensor 'a' is bool, but has bytes other than"),
     "ugly name": ({"\ud800\x1b[2J\n": 1}, b"", r"tensor '\ud800\x1b[2J\n' must have"),
 }
 
@@ -194,7 +194,7 @@ def test_hostile_files(tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("length", "message"),
     [
-        (1 << 63, "not a safetensors file, or a hostile one: it claims a header of 9223372036854775808 bytes"),
+        (1 << 63, "not a safetensors file, or a hostile one: it claims a header of 9223372036854775808"),
         (99_000_000, "the file is truncated or not a safetensors file: it claims a header of 99000000 bytes"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_damaged_byte_never_does_more_than_raise(tmp_path: Path) -> None:
             try:
                 load_weights(tmp_path / "w")
             except WeightsError as error:
-                assert str(error).startswith(f"{tmp_path / 'w'}: ")  # noqa: PT017
+                assert str(error).startswith(f"{tmp_path / 'w'}: ")
 
 
 def test_no_tensor_is_made_of_numbers_that_are_not_finite(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_what_cannot_be_saved_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "w"
     save_weights(path, {"x": fb.asarray([1.0])})
     before = path.read_bytes()
-    with pytest.raises(WeightsError, match="w: tensor 'z' is complex128, which safetensors files cannot hold"):
+    with pytest.raises(WeightsError, match="w: tensor 'z' is complex128, which safetensors files cannot"):
         save_weights(path, {"z": fb.asarray(np.zeros(2, np.complex128))})
     with pytest.raises(WeightsError, match="no tensor can be called '__metadata__'"):
         save_weights(path, {"__metadata__": fb.zeros(2)})
