@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from flambeau.compiler import cache
 from flambeau.engine.executors import use_executor
+from flambeau.engine.tape import TRIE
 from flambeau.graph.verifier import check_programs
 
 
@@ -32,6 +34,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def _checked() -> None:
     """Every graph and kernel that a test makes is checked against the grammar."""
     check_programs()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """What one file recorded is no burden to the next."""
+    yield
+    TRIE.clear()
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

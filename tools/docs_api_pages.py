@@ -6,6 +6,7 @@ there to be read, follows under "Inside". A new module appears by itself.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from mkdocs.structure.files import File, Files
 
 PACKAGE = Path(__file__).parents[1] / "src" / "flambeau"
 # What users import, in the order of the page list.
-PUBLIC = ("", "nn", "optim", "data", "training", "random", "linalg", "fft", "io", "cli")
+PUBLIC = (
+    "", "tensor", "transforms", "nn", "optim", "data", "training", "random", "linalg", "fft", "io", "dtypes",
+    "devices", "errors", "cli",
+)  # fmt: skip
 # Packages of the inside, from the bottom layer up.
 INSIDE = ("graph", "primitives", "autodiff", "compiler", "runtime", "engine", "ops", "program")
 
@@ -41,8 +45,25 @@ def _exists(name: str) -> bool:
 
 def _blocks(name: str, module: str) -> Iterator[str]:
     """The page: the module itself; for a package of the inside, its modules too."""
-    yield f"::: {module}"
+    # Much of a tensor is in classes that it inherits from.
+    yield f"::: {module}" + ("\n    options:\n      inherited_members: true" if name == "tensor" else "")
+    if not name:
+        for late, names in _late():
+            if late.removeprefix("flambeau.") not in PUBLIC:
+                yield from (f"::: {late}.{own}\n    options:\n      heading_level: 2" for own in names)
     if name in INSIDE:
         for path in sorted((PACKAGE / name).glob("*.py")):
             if not path.stem.startswith("_"):
                 yield f"::: {module}.{path.stem}\n    options:\n      heading_level: 2"
+
+
+def _late() -> list[tuple[str, tuple[str, ...]]]:
+    """The modules and names that the package loads when they are first used: no reader of source finds them."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (table,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and any(isinstance(n, ast.Name) and n.id == "_LATE" for n in node.targets)
+    )
+    (source,) = (node for node in ast.walk(table) if isinstance(node, ast.Dict))
+    return list(ast.literal_eval(source).items())

@@ -97,7 +97,9 @@ def test_forgetting_super_init() -> None:
         def __init__(self) -> None:
             self.layer = nn.ReLU()
 
-    with pytest.raises(AttributeError, match=r"call super\(\).__init__\(\) before assigning 'layer' in Wrong"):
+    with pytest.raises(
+        AttributeError, match=r"call super\(\).__init__\(\) before assigning 'layer' in Wrong"
+    ):
         Wrong()
     with pytest.raises(NotImplementedError, match="Module has no forward method"):
         nn.Module()(1)
@@ -165,7 +167,9 @@ def test_everything_that_does_not_fit_is_listed_and_nothing_is_loaded() -> None:
 
 
 def test_state_that_is_no_tensor() -> None:
-    with pytest.raises(OperandError, match="load_state_dict: tensors by name are needed, but 'weight' is array"):
+    with pytest.raises(
+        OperandError, match="load_state_dict: tensors by name are needed, but 'weight' is array"
+    ):
         nn.Linear(1, 1).load_state_dict({"weight": np.zeros((1, 1))})  # type: ignore[dict-item]
 
 

@@ -172,7 +172,16 @@ _binary("add", "iufc", np.add, torch="add")
 _binary("sub", "iufc", np.subtract, torch="sub")
 _binary("mul", "iufc", np.multiply, torch="mul")
 _binary("div", "fc", np.true_divide, torch="div", second=(0.3, 3))
-_binary("floor_div", "iuf", np.floor_divide, second=(1, 3))
+
+
+def _floor_div(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """NumPy's, but an infinite operand gives the floor of the quotient, as the array API has it."""
+    if x.dtype.kind != "f":
+        return np.floor_divide(x, y)
+    return np.where(np.isinf(x) | np.isinf(y), np.floor(x / y), np.floor_divide(x, y))
+
+
+_binary("floor_div", "iuf", _floor_div, second=(1, 3))
 _binary("mod", "iuf", np.remainder, second=(1, 3))
 _binary("pow", "iufc", np.power, 1, 3, torch="pow")
 _binary("maximum", "biuf", np.maximum, torch="maximum")

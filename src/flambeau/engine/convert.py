@@ -10,8 +10,9 @@ from flambeau import dtypes
 from flambeau.dtypes import DType
 from flambeau.engine.evaluate import evaluate, realize
 from flambeau.engine.tape import THREAD, Value, leaf
-from flambeau.errors import DTypeError, OperandError
+from flambeau.errors import DTypeError, OperandError, located
 from flambeau.graph.types import TensorType
+from flambeau.graph.where import caller
 from flambeau.runtime.buffers import Buffer
 
 
@@ -45,8 +46,10 @@ def from_python(obj: Any, dtype: DType | None) -> Value:
     try:
         array = np.asarray(_plain(obj))
     except ValueError as error:
-        raise OperandError(f"asarray: the nested sequence is ragged: {error}") from None
+        raise OperandError(f"asarray: the nested sequence is ragged: {_shortened(error)}") from None
     if array.dtype == object or (array.dtype.kind in "OUSMmV" and array.dtype not in dtypes._BY_NUMPY):
+        if type(obj) is int:
+            raise DTypeError(f"asarray: the number {obj} fits neither int64 nor uint64; write it as a float")
         raise OperandError(f"asarray: cannot make a tensor of {type(obj).__name__} {obj!r:.80}")
     if dtype is None:
         kind = array.dtype.kind
@@ -55,6 +58,11 @@ def from_python(obj: Any, dtype: DType | None) -> Value:
             if array.size == 0 and kind == "f":
                 dtype = dtypes.default_float
     return from_array(array, dtype)
+
+
+def _shortened(error: ValueError) -> str:
+    """NumPy's finding: how many axes the lists have in common."""
+    return str(error).rpartition("requested array has ")[2].partition(" The detected")[0].rstrip(".")
 
 
 def _evaluate_together(obj: Any) -> None:
@@ -114,5 +122,8 @@ def number_dtype(number: Any, partner: DType) -> DType:
     if dtype in _LIMITS:
         low, high = _LIMITS[dtype]
         if not low <= number <= high:
-            raise DTypeError(f"the number {number} does not fit {dtype} (from {low} to {high})")
+            error = DTypeError(
+                f"the number {number} beside a tensor of {partner} does not fit {dtype} (from {low} to {high})"
+            )
+            raise located(error, str(caller(THREAD.tape.layer)))
     return dtype

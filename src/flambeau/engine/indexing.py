@@ -15,7 +15,7 @@ import numpy as np
 
 from flambeau.dtypes import bool_, int64
 from flambeau.engine.convert import from_array, to_numpy
-from flambeau.engine.tape import Value
+from flambeau.engine.tape import THREAD, Value
 from flambeau.errors import OperandError, OutOfBoundsError, ShapeError, located
 from flambeau.graph.builder import Var
 from flambeau.graph.types import Size
@@ -29,7 +29,7 @@ Recorded = tuple[Any, tuple[Any, ...], list[Any]]
 
 
 def _refuse(error: Any) -> Any:
-    return located(error, str(caller()))
+    return located(error, str(caller(THREAD.tape.layer)))
 
 
 class _Key:
@@ -123,7 +123,10 @@ def _as_item(item: Any) -> Any:
     if isinstance(item, (bool, np.bool_)):
         return from_array(np.asarray(item))
     if isinstance(item, (list, np.ndarray)):
-        array = np.asarray(item)
+        try:
+            array = np.asarray(item)
+        except ValueError:
+            raise _refuse(OutOfBoundsError(f"index: the nested list {item!r:.60} is ragged")) from None
         if array.size == 0 and array.dtype.kind == "f":
             array = array.astype(np.int64)
         if array.dtype.kind not in "iub":
@@ -220,7 +223,7 @@ def basic_update(x: Var, value: Var, *rest: Any) -> Var:
     *starts, axes, dropped, added = rest
     lengths = {axis: length for axis, length, _ in axes}
     region = [lengths.get(i, n) for i, n in enumerate(x.shape)]
-    value = broadcast_to(cast(value, x.dtype), _result_shape(region, dropped, added))
+    value = broadcast_to(cast(value, x.dtype), _result_shape(region, dropped, added), "x[...] = value")
     value = reshape(value, tuple(region))
     back = [axis for axis, _, step in axes if step < 0]
     if back:
@@ -281,6 +284,8 @@ def select(x: Value, key: Any) -> Recorded:
 
 def update(x: Value, key: Any, value: Any) -> Recorded:
     """How to record ``x[key] = value``."""
+    if value is NotImplemented:
+        raise _refuse(OperandError("x[...] = value: the value must be a tensor, an array or a number"))
     single = isinstance(value, tuple) or value.type.shape == ()
     if single and isinstance(key, (Value, np.ndarray)):
         mask = _as_item(key)

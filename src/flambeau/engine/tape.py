@@ -113,11 +113,16 @@ class Trie:
         self.expansions: dict[Any, Graph] = {}
 
     def grown(self) -> None:
+        """Count a new state."""
         self.size += 1
         if self.size > self.LIMIT:
-            self.root = State(None, None, (), ())
-            self.size = 0
-            self.expansions = {}
+            self.clear()
+
+    def clear(self) -> None:
+        """Forget all recordings; tapes in use keep their own path."""
+        self.root = State(None, None, (), ())
+        self.size = 0
+        self.expansions = {}
 
 
 TRIE = Trie()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flambeau.engine.tape import THREAD
 from flambeau.nn.module import Module
+from flambeau.ops.record import value_of
 from flambeau.primitives import elementwise
 from flambeau.tensor import Tensor
 
@@ -13,4 +14,4 @@ class ReLU(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation."""
-        return Tensor(THREAD.tape.record(elementwise.relu, (), (x._value,)))
+        return Tensor(THREAD.tape.record(elementwise.relu, (), (value_of(x, "ReLU"),)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from flambeau.errors import OperandError
 from flambeau.nn.module import Module
+from flambeau.ops.record import refuse
 
 
 class Sequential(Module):
@@ -22,7 +23,7 @@ class Sequential(Module):
         super().__init__()
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise OperandError(f"Sequential: argument {i} is {module!r}, not a module")
+                refuse(OperandError(f"Sequential: argument {i} is {module!r}, not a module"))
             setattr(self, str(i), module)
 
     def forward(self, x: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flambeau.engine.tape import THREAD
 from flambeau.nn.module import Module
+from flambeau.ops.record import value_of
 from flambeau.primitives import losses
 from flambeau.tensor import Tensor
 
@@ -17,12 +18,14 @@ def cross_entropy(input: Tensor, target: Tensor) -> Tensor:
     >>> fb.nn.cross_entropy(fb.asarray([[0.0, 0.0]]), fb.asarray([1]))
     tensor(0.6931472)
     """
-    return Tensor(THREAD.tape.record(losses.cross_entropy, (), (input._value, target._value)))
+    operands = [value_of(x, "cross_entropy") for x in (input, target)]
+    return Tensor(THREAD.tape.record(losses.cross_entropy, (), operands))
 
 
 def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     """The mean squared error of tensors of one shape."""
-    return Tensor(THREAD.tape.record(losses.mse, (), (input._value, target._value)))
+    operands = [value_of(x, "mse_loss") for x in (input, target)]
+    return Tensor(THREAD.tape.record(losses.mse, (), operands))
 
 
 class CrossEntropyLoss(Module):

@@ -8,6 +8,8 @@ import numpy as np
 
 from flambeau.engine.convert import from_array
 from flambeau.engine.tape import leaf
+from flambeau.errors import OperandError
+from flambeau.ops.record import refuse
 from flambeau.tensor import Tensor
 
 
@@ -22,6 +24,12 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        if not isinstance(data, Tensor):
+            refuse(
+                OperandError(
+                    f"Parameter: a tensor is needed, not {type(data).__name__}; make one with fb.asarray"
+                )
+            )
         data.numpy()
         super().__init__(leaf(data._value.type, data._value.data))
         self.requires_grad_(requires_grad)

@@ -31,7 +31,7 @@ from flambeau.primitives.elementwise import cast, harmonize_dtypes, mod, sub
 from flambeau.primitives.indexing import concatenate, dynamic_slice
 from flambeau.primitives.indexing import pad as pad_
 from flambeau.primitives.sizes import size_value
-from flambeau.primitives.views import broadcast_shapes, constant, normalize_axis
+from flambeau.primitives.views import broadcast_shapes, constant, normalize_axis, shape_text
 from flambeau.primitives.views import broadcast_to as broadcast_to_
 from flambeau.tensor import Tensor
 
@@ -148,7 +148,11 @@ def roll(x: Tensor, /, shift: int | tuple[int, ...], *, axis: int | tuple[int, .
     tensor([3, 0, 1, 2])
     """
     shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
-    values = [value_of(x, "roll"), *[number(operator.index(s), int64, "roll") for s in shifts]]
+    try:
+        counts = [operator.index(s) for s in shifts]
+    except TypeError:
+        refuse(OperandError(f"roll: shifts must be integers, not {shift!r}"))
+    values = [value_of(x, "roll"), *[number(n, int64, "roll") for n in counts]]
     return record_mixed(_roll, (hashed(axis),), values)
 
 
@@ -172,7 +176,10 @@ def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> T
         return record(array_api.repeat, (int(counts.reshape(())), axis), x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
-    size = value_of(x, "repeat").type.shape[axis]
+    shape = value_of(x, "repeat").type.shape
+    if not isinstance(axis, int) or not -len(shape) <= axis < len(shape):
+        refuse(ShapeError(f"repeat: axis {axis} is out of range for a tensor with {len(shape)} axes"))
+    size = shape[axis]
     if counts.size != size:
         refuse(ShapeError(f"repeat: {counts.size} counts for axis {axis} of size {size}"))
     index = Tensor(from_array(np.repeat(np.arange(counts.size), counts)))
@@ -289,7 +296,13 @@ def _concat(*operands: Any) -> Var:
     same = harmonize_dtypes("concat", *tensors)
     if axis is None:
         return concatenate([array_api.flatten(x) for x in same], 0)
-    return concatenate(same, normalize_axis(axis, same[0].ndim, "concat"))
+    at = normalize_axis(axis, same[0].ndim, "concat")
+    first = same[0].shape
+    for x in same[1:]:
+        if x.shape[:at] != first[:at] or x.shape[at + 1 :] != first[at + 1 :] or x.ndim != len(first):
+            listed = f"{shape_text(first)} and {shape_text(x.shape)}"
+            raise ShapeError(f"concat: shapes {listed} differ elsewhere than on axis {at}")
+    return concatenate(same, at)
 
 
 def concat(arrays: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:

@@ -22,7 +22,7 @@ Axis = int | tuple[int, ...] | None
 
 def refuse(error: FlambeauError) -> NoReturn:
     """Raise ``error`` with the user's line appended."""
-    raise located(error, str(caller())) from None
+    raise located(error, str(caller(THREAD.tape.layer))) from None
 
 
 def value_of(x: Any, name: str) -> Value:
@@ -90,7 +90,10 @@ def record_all(fn: Builder, attrs: tuple[Any, ...], *tensors: Any) -> tuple[Tens
 
 def tensors_of(xs: Iterable[Any], name: str) -> list[Any]:
     """The tensors of a sequence; raises where it is empty or holds something else."""
-    listed = list(xs)
+    try:
+        listed = list(xs)
+    except TypeError:
+        refuse(OperandError(f"{name}: a sequence of tensors is needed, not {type(xs).__name__}"))
     if not listed:
         refuse(OperandError(f"{name}: at least one tensor is needed"))
     for x in listed:

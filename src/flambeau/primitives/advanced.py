@@ -111,7 +111,7 @@ def _updates(
     moved = transpose(x, front)
     natural: Shape = (*same[0].shape, *moved.shape[len(axes) :])
     perm = _result_perm(x.ndim, axes, same[0].ndim)
-    shaped = broadcast_to(values, tuple(natural[p] for p in perm))
+    shaped = broadcast_to(values, tuple(natural[p] for p in perm), "x[...] = value")
     return moved, transpose(shaped, inverse(perm)), inverse(front)
 
 

@@ -61,7 +61,7 @@ def chunk(x: Var, size: int, axis: int) -> tuple[Var, ...]:
     """Consecutive parts of ``size`` along ``axis``, the last one smaller if need be."""
     n = x.shape[axis]
     if not isinstance(n, int) or size < 1:
-        raise ShapeError(f"chunk: parts of {size} of axis {axis} with size {n}")
+        raise ShapeError(f"split: axis {axis} with size {n} cannot be cut into parts of {size}")
     return tuple([slice_axis(x, axis, i, min(i + size, n)) for i in range(0, n, size)])
 
 
@@ -145,6 +145,8 @@ def _diagonal_length(rows: Size, columns: Size, offset: int) -> Size:
 
 def diagonal(x: Var, offset: int = 0, axis1: int = -2, axis2: int = -1) -> Var:
     """The ``offset``-th diagonal over two axes, as the last axis of the result."""
+    if x.ndim < 2:
+        raise ShapeError(f"diagonal: matrices are needed, not shape {shape_text(x.shape)}")
     first = normalize_axis(axis1, x.ndim, "diagonal")
     second = normalize_axis(axis2, x.ndim, "diagonal")
     if first == second:
@@ -165,6 +167,8 @@ def _diagonal_indices(n: Size, offset: int) -> tuple[Var, Var]:
 
 def trace(x: Var, offset: int = 0) -> Var:
     """The sum of a diagonal of the last two axes."""
+    if x.ndim < 2:
+        raise ShapeError(f"trace: matrices are needed, not shape {shape_text(x.shape)}")
     d = diagonal(x, offset)
     return reduce_sum(d, (d.ndim - 1,))
 

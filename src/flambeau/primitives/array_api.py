@@ -74,7 +74,7 @@ def one_axis(x: Var, axis: int | None, name: str) -> int:
 
 def ordered_axes(axes: Axes, ndim: int, name: str) -> tuple[int, ...]:
     """Distinct, non-negative axes in the order they were given; None means all."""
-    listed = range(ndim) if axes is None else (axes,) if isinstance(axes, int) else axes
+    listed = range(ndim) if axes is None else axes if isinstance(axes, (tuple, list)) else (axes,)
     found = tuple([normalize_axis(a, ndim, name) for a in listed])
     if len(set(found)) != len(found):
         raise ShapeError(f"{name}: an axis is named twice in {tuple(listed)}")

@@ -181,7 +181,13 @@ def matmul(x: Var, y: Var) -> Var:
     if x.ndim == 2:
         z = dot_general(x, y, ((1,), (y.ndim - 2,)))  # (rows, ...batch, cols)
         return transpose(z, (*range(1, z.ndim - 1), 0, z.ndim - 1))
-    lead = broadcast_shapes("matmul", x.shape[:-2], y.shape[:-2])
+    try:
+        lead = broadcast_shapes("matmul", x.shape[:-2], y.shape[:-2])
+    except ShapeError:
+        raise ShapeError(
+            f"matmul: the leading axes of shapes {shape_text(x.shape)} and {shape_text(y.shape)} "
+            "cannot be broadcast together"
+        ) from None
     n = len(lead)
 
     def align(v: Var) -> Var:

@@ -27,6 +27,7 @@ from flambeau.primitives.matrices import (
     columns,
     main_diagonal,
     matrix_transpose,
+    numerical,
     on_diagonal,
     require_matrix,
     require_real,
@@ -277,7 +278,7 @@ def _jvp_svd(
 svd_p = Primitive(
     "svd",
     infer=_infer_svd,
-    reference=_ref_svd,
+    reference=numerical("svd", _ref_svd),
     vjp=_vjp_svd,
     jvp=_jvp_svd,
     batch=batch_leading("svd"),
@@ -341,7 +342,7 @@ def _jvp_eigh(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[
 eigh_p = Primitive(
     "eigh",
     infer=_infer_eigh,
-    reference=_ref_eigh,
+    reference=numerical("eigh", _ref_eigh),
     vjp=_vjp_eigh,
     jvp=_jvp_eigh,
     batch=batch_leading("eigh"),

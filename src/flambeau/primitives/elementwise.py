@@ -17,6 +17,7 @@ from flambeau.errors import DTypeError, OperandError, ShapeError
 from flambeau.graph.builder import Var, emit
 from flambeau.graph.primitive import Lowering, NoGradient, Primitive, Rule
 from flambeau.graph.types import TensorType
+from flambeau.primitives import numerics
 from flambeau.primitives.views import (
     Number,
     broadcast,
@@ -302,15 +303,7 @@ _div = elementwise(
 )
 
 
-def _np_floor_divide(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """NumPy's, but for infinities as the array API has them: the floor of the quotient."""
-    out = np.asarray(np.floor_divide(x, y))
-    if x.dtype.kind != "f":
-        return out
-    return np.asarray(np.where(np.isinf(x) | np.isinf(y), np.floor(np.divide(x, y)), out))
-
-
-_floor_div = elementwise("floor_div", "iuf", _np_floor_divide, _zero, _zero, arity=2)
+_floor_div = elementwise("floor_div", "iuf", numerics.floor_divide, _zero, _zero, arity=2)
 _mod = elementwise(
     "mod",
     "iuf",
@@ -336,7 +329,14 @@ def ones(x: Var) -> Var:
     return full(x.shape, 1, x.dtype)
 
 
-_pow = elementwise("pow", "iufc", np.power, _d_pow_base, _d_pow_exponent, arity=2)
+def _ref_pow(x: np.ndarray, y: np.ndarray) -> Any:
+    try:
+        return np.power(x, y)
+    except ValueError:  # what NumPy says of integers
+        raise OperandError("pow: integers have no negative powers: cast to a floating-point dtype") from None
+
+
+_pow = elementwise("pow", "iufc", _ref_pow, _d_pow_base, _d_pow_exponent, arity=2)
 
 
 def _d_extremum(wins: Callable[[Var, Var], Var]) -> tuple[Derivative, Derivative]:
@@ -411,33 +411,13 @@ def integer_pow(x: Var, exponent: int) -> Var:
 # --- exponentials, logarithms, powers --------------------------------------------------------
 
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
-_vector_erf: Callable[[np.ndarray], np.ndarray] = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def _np_erf(x: np.ndarray) -> np.ndarray:
-    return np.asarray(_vector_erf(x), dtype=x.dtype) if x.size else x
-
-
-def _np_sigmoid(x: np.ndarray) -> np.ndarray:
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)), dtype=x.dtype)
 
 
 _exp = elementwise("exp", "fc", np.exp, lambda g, x, y: mul(g, y))
 _exp2 = elementwise("exp2", "f", np.exp2, lambda g, x, y: mul(g, mul(y, _LN2)))
 
 
-def _np_expm1(x: np.ndarray) -> np.ndarray:
-    """NumPy's, but for complex numbers that are not finite, where exp(x) - 1 is right."""
-    out = np.expm1(x)
-    if x.dtype.kind != "c":
-        return np.asarray(out)
-    out = np.asarray(np.where(np.isfinite(x), out, np.exp(x) - 1))
-    out.real[x == 0] = 0  # +0, whichever zero the real part was
-    return out
-
-
-_expm1 = elementwise("expm1", "fc", _np_expm1, lambda g, x, y: mul(g, add(y, 1)))
+_expm1 = elementwise("expm1", "fc", numerics.expm1, lambda g, x, y: mul(g, add(y, 1)))
 _log = elementwise("log", "fc", np.log, lambda g, x, y: div(g, x))
 _log2 = elementwise("log2", "fc", np.log2, lambda g, x, y: div(g, mul(x, _LN2)))
 _log10 = elementwise("log10", "fc", np.log10, lambda g, x, y: div(g, mul(x, _LN10)))
@@ -448,19 +428,10 @@ _rsqrt = elementwise(
 )
 
 
-def _np_tanh(x: np.ndarray) -> np.ndarray:
-    """NumPy's, but for complex numbers with an infinite real part, which tend to 1 and -1."""
-    out = np.asarray(np.tanh(x))
-    if x.dtype.kind != "c":
-        return out
-    limit = _np_complex(np.copysign(1, x.real), np.copysign(0, np.where(np.isfinite(x.imag), x.imag, 0)))
-    return np.asarray(np.where(np.isinf(x.real) & np.isfinite(x.imag), limit, out))
-
-
-_tanh = elementwise("tanh", "fc", _np_tanh, lambda g, x, y: mul(g, sub(1, square(y))))
-_sigmoid = elementwise("sigmoid", "f", _np_sigmoid, lambda g, x, y: mul(g, mul(y, sub(1, y))))
+_tanh = elementwise("tanh", "fc", numerics.tanh, lambda g, x, y: mul(g, sub(1, square(y))))
+_sigmoid = elementwise("sigmoid", "f", numerics.sigmoid, lambda g, x, y: mul(g, mul(y, sub(1, y))))
 _erf = elementwise(
-    "erf", "f", _np_erf, lambda g, x, y: mul(g, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi)))
+    "erf", "f", numerics.erf, lambda g, x, y: mul(g, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi)))
 )
 _logaddexp = elementwise(
     "logaddexp",
@@ -583,12 +554,6 @@ shift_right: Binary = binary(_shift_right)
 # --- complex numbers -------------------------------------------------------------------------
 
 
-def _np_complex(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    out = np.empty(x.shape, np.complex64 if x.dtype == np.float32 else np.complex128)
-    out.real, out.imag = x, y  # x + 1j * y would make NaNs of infinities
-    return out
-
-
 _real = elementwise("real", "c", np.real, result=real_of)
 _imag = elementwise("imag", "c", np.imag, result=real_of)
 _conj = elementwise("conj", "c", np.conj)
@@ -600,7 +565,7 @@ def _complex_result(dtype: DType) -> DType:
     return complex_of(dtype)
 
 
-_complex = elementwise("complex", "f", _np_complex, arity=2, result=_complex_result)
+_complex = elementwise("complex", "f", numerics.complex, arity=2, result=_complex_result)
 
 real: Unary = unary(_real)
 imag: Unary = unary(_imag)

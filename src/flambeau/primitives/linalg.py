@@ -24,6 +24,7 @@ from flambeau.primitives.matrices import (
     batch_leading,
     main_diagonal,
     matrix_transpose,
+    numerical,
     require_matrix,
     require_real,
     symmetric,
@@ -79,7 +80,7 @@ def _jvp_inv(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence[V
 inv_p = Primitive(
     "inv",
     infer=_square("inv"),
-    reference=np.linalg.inv,
+    reference=numerical("inv", np.linalg.inv),
     vjp=_vjp_inv,
     jvp=_jvp_inv,
     batch=batch_leading("inv"),
@@ -125,7 +126,7 @@ def _jvp_solve(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Sequence
 solve_p = Primitive(
     "solve",
     infer=_infer_solve,
-    reference=np.linalg.solve,
+    reference=numerical("solve", np.linalg.solve),
     vjp=_vjp_solve,
     jvp=_jvp_solve,
     batch=batch_leading("solve"),
@@ -145,6 +146,9 @@ def solve(a: Var, b: Var) -> Var:
     """
     a, b = harmonize_dtypes("solve", to_linalg(a), to_linalg(b))
     if b.ndim == 1:
+        require_matrix("solve", a.type, square=True)
+        if a.shape[-1] != b.shape[0]:
+            raise ShapeError(f"solve: shapes {shape_text(a.shape)} and {shape_text(b.shape)} do not fit")
         column = broadcast_to(expand_dims(b, 1), (*a.shape[:-2], *b.shape, 1))
         return squeeze(emit(solve_p, a, column), (a.ndim - 1,))
     return emit(solve_p, *_same_lead("solve", a, b))
@@ -203,7 +207,7 @@ def _jvp_triangular(
 triangular_solve_p = Primitive(
     "triangular_solve",
     infer=_infer_triangular,
-    reference=_ref_triangular,
+    reference=numerical("triangular_solve", _ref_triangular),
     vjp=_vjp_triangular,
     jvp=_jvp_triangular,
     batch=batch_leading("triangular_solve"),
@@ -259,7 +263,7 @@ def _jvp_cholesky(t: Sequence[Var | None], inputs: Sequence[Var], outputs: Seque
 cholesky_p = Primitive(
     "cholesky",
     infer=_square("cholesky"),
-    reference=lambda x: np.linalg.cholesky(hermitian(x)),
+    reference=numerical("cholesky", lambda x: np.linalg.cholesky(hermitian(x))),
     vjp=_vjp_cholesky,
     jvp=_jvp_cholesky,
     batch=batch_leading("cholesky"),

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from flambeau.dtypes import default_float, int64
-from flambeau.errors import DTypeError, GradientError, ShapeError
+from flambeau.errors import DTypeError, FlambeauError, GradientError, ShapeError
 from flambeau.graph.builder import Var, emit_all
 from flambeau.graph.primitive import primitive
 from flambeau.graph.types import Size, TensorType
 from flambeau.primitives.elementwise import add, cast, conj, eq, ge, le, mul, select
 from flambeau.primitives.indexing import with_batch_axis
 from flambeau.primitives.views import broadcast, full, iota, reduce_sum, shape_text, transpose, zeros_like
+
+
+class LinAlgError(FlambeauError, np.linalg.LinAlgError):
+    """Matrices whose values do not allow the operation, such as a singular one."""
+
+
+def numerical(name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """``compute`` with NumPy's refusals of values turned into errors that name the operation."""
+
+    def reference(*matrices: np.ndarray, **attrs: Any) -> Any:
+        try:
+            return compute(*matrices, **attrs)
+        except np.linalg.LinAlgError as error:
+            shapes = " and ".join(shape_text(x.shape) for x in matrices)
+            raise LinAlgError(f"{name}: {str(error).lower()}, among operands of shape {shapes}") from None
+
+    return reference
 
 
 def require_matrix(name: str, x: TensorType, square: bool = False) -> None:

@@ -101,6 +101,7 @@ def _kept(s: Var, x: Var, rtol: Var | Number | None) -> Var:
 def matrix_rank(x: Var, rtol: Var | Number | None = None) -> Var:
     """How many singular values lie above ``rtol`` times the largest: int64."""
     x = to_float(x)
+    require_matrix("matrix_rank", x.type)
     s = svdvals(x)
     return reduce_sum(cast(_kept(s, x, rtol), int64), (s.ndim - 1,))
 
@@ -108,6 +109,7 @@ def matrix_rank(x: Var, rtol: Var | Number | None = None) -> Var:
 def pinv(x: Var, rtol: Var | Number | None = None) -> Var:
     """The Moore-Penrose pseudo-inverse; singular values up to ``rtol`` times the largest count as 0."""
     x = to_float(x)
+    require_matrix("pinv", x.type)
     u, s, vh = svd(x, full_matrices=False)
     kept = _kept(s, x, rtol)
     inverse = select(kept, reciprocal(select(kept, s, 1.0)), 0.0)
@@ -119,6 +121,8 @@ def matrix_power(x: Var, n: int) -> Var:
     """``x`` multiplied with itself ``n`` times, by repeated squaring; negative ``n`` invert."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"matrix_power: square matrices are needed, not shape {shape_text(x.shape)}")
+    if not isinstance(n, int):
+        raise OperandError(f"matrix_power: the exponent must be an integer, not {n!r}")
     if n < 0:
         x, n = inv(x), -n
     result: Var | None = None

@@ -42,11 +42,21 @@ def tensordot(x: Var, y: Var, axes: int | tuple[Sequence[int], Sequence[int]] = 
             raise ShapeError(
                 f"tensordot: {axes} axes of shapes {shape_text(x.shape)} and {shape_text(y.shape)}"
             )
-        return dot_general(x, y, (tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes))))
+        return _paired(x, y, tuple(range(x.ndim - axes, x.ndim)), tuple(range(axes)))
     left = tuple([normalize_axis(a, x.ndim, "tensordot") for a in axes[0]])
     right = tuple([normalize_axis(a, y.ndim, "tensordot") for a in axes[1]])
     if len(left) != len(right):
         raise ShapeError(f"tensordot: {len(left)} axes cannot be paired with {len(right)}")
+    return _paired(x, y, left, right)
+
+
+def _paired(x: Var, y: Var, left: tuple[int, ...], right: tuple[int, ...]) -> Var:
+    for a, b in zip(left, right, strict=True):
+        if x.shape[a] != y.shape[b]:
+            raise ShapeError(
+                f"tensordot: shapes {shape_text(x.shape)} and {shape_text(y.shape)} do not fit: axis {a} of "
+                f"the first has size {x.shape[a]}, axis {b} of the second {y.shape[b]}"
+            )
     return dot_general(x, y, (left, right))
 
 

@@ -41,6 +41,8 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tu
         return tuple(range(ndim))
     if isinstance(axis, (int, np.integer)):
         return (normalize_axis(int(axis), ndim, name),)
+    if not isinstance(axis, (tuple, list, range, set, frozenset)):
+        raise OperandError(f"{name}: an axis must be an integer, or a tuple of integers, not {axis!r}")
     axes = sorted(normalize_axis(a, ndim, name) for a in axis)
     if len(set(axes)) != len(axes):
         raise ShapeError(f"{name}: an axis is named twice in {tuple(axis)}")
@@ -175,11 +177,11 @@ def broadcast(x: Var, shape: Shape, axes: Sequence[int]) -> Var:
     return emit(broadcast_p, x, shape=tuple(shape), axes=tuple(axes))
 
 
-def broadcast_to(x: Var, shape: Shape) -> Var:
-    """NumPy's ``broadcast_to``: axes are aligned at the right."""
+def broadcast_to(x: Var, shape: Shape, name: str = "broadcast_to") -> Var:
+    """NumPy's ``broadcast_to``: axes are aligned at the right; ``name`` is what errors call it."""
     lead = len(shape) - x.ndim
-    if lead < 0:
-        raise ShapeError(f"broadcast_to: shape {shape_text(x.shape)} has more axes than {shape_text(shape)}")
+    if lead < 0 or any(n != 1 and n != m for n, m in zip(x.shape, shape[lead:], strict=True)):
+        raise ShapeError(f"{name}: shape {shape_text(x.shape)} cannot be broadcast to {shape_text(shape)}")
     return broadcast(x, shape, range(lead, len(shape)))
 
 
