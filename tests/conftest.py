@@ -12,7 +12,7 @@ import pytest
 
 from flambeau.compiler import cache
 from flambeau.engine.executors import use_executor
-from flambeau.engine.tape import TRIE
+from flambeau.engine.tape import THREAD, TRIE, Tape
 from flambeau.graph.verifier import check_programs
 
 
@@ -45,8 +45,9 @@ def _forgotten() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _seeds() -> None:
-    """The same numbers from the global generators in every test, in whatever order they run."""
+def _start_afresh() -> None:
+    """An empty recording and the same numbers from the global generators, in whatever order tests run."""
+    THREAD.tape = Tape()
     random.seed(0)
     np.random.seed(0)
 

@@ -47,10 +47,13 @@ def _blocks(name: str, module: str) -> Iterator[str]:
     """The page: the module itself; for a package of the inside, its modules too."""
     # Much of a tensor is in classes that it inherits from.
     yield f"::: {module}" + ("\n    options:\n      inherited_members: true" if name == "tensor" else "")
-    if not name:
-        for late, names in _late():
-            if late.removeprefix("flambeau.") not in PUBLIC:
-                yield from (f"::: {late}.{own}\n    options:\n      heading_level: 2" for own in names)
+    for late, names in _late():
+        for own in names:
+            shadowed = (PACKAGE / name / f"{own}.py").is_file()  # trace the module hides trace the function
+            if late == module and shadowed:
+                yield f"::: {module}.{own}.{own}\n    options:\n      heading_level: 2"
+            elif not name and late.removeprefix("flambeau.") not in PUBLIC:
+                yield f"::: {late}.{own}\n    options:\n      heading_level: 2"
     if name in INSIDE:
         for path in sorted((PACKAGE / name).glob("*.py")):
             if not path.stem.startswith("_"):
@@ -58,12 +61,9 @@ def _blocks(name: str, module: str) -> Iterator[str]:
 
 
 def _late() -> list[tuple[str, tuple[str, ...]]]:
-    """The modules and names that the package loads when they are first used: no reader of source finds them."""
+    """The modules and names that the package loads when first used: who reads its source cannot know them."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    (table,) = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and any(isinstance(n, ast.Name) and n.id == "_LATE" for n in node.targets)
-    )
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    (table,) = (node.value for node in assigned if ast.unparse(node.targets[0]) == "_LATE")
     (source,) = (node for node in ast.walk(table) if isinstance(node, ast.Dict))
     return list(ast.literal_eval(source).items())

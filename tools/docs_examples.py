@@ -19,18 +19,7 @@ class Examples(griffe.Extension):
 
 
 def fenced(text: str) -> str:
-    """``text`` with its sessions in fences.
-
-    >>> print(fenced("One.\\n\\n>>> 1 + 1\\n2\\n\\nTwo."))
-    One.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    <BLANKLINE>
-    Two.
-    """
+    """``text`` with its sessions in fences."""
     lines: list[str] = []
     indent: str | None = None
     for line in text.splitlines():

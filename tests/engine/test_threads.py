@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import flambeau as fb
 from flambeau import nn
+from flambeau.engine import executors
+from flambeau.engine.native import NativeExecutor
 from flambeau.engine.tape import THREAD
 from flambeau.errors import FlambeauError
 from flambeau.tensor import Tensor
@@ -115,6 +118,44 @@ def test_both_threads_look_at_once() -> None:
         assert not failed, failed
         np.testing.assert_array_equal(found[0], np.full(300, 2.0 * round_ + 1.0))
         np.testing.assert_array_equal(y.numpy(), np.full(300, 2.0 * round_ + 5.0))
+
+
+@pytest.mark.xfail(strict=True, reason="another thread may read a leaf that the owner is overwriting")
+def test_an_input_being_taken_over_is_not_read_by_others() -> None:
+    """The owner has overwritten a leaf and not yet said so when another thread asks for what read it."""
+    ran, answered = threading.Event(), threading.Event()
+
+    class Slow(NativeExecutor):
+        def prepare(self, graph, donated, numbers):  # type: ignore[no-untyped-def]
+            inner = super().prepare(graph, donated, numbers)
+            return SimpleNamespace(submit=lambda inputs: self.submit(inner, inputs))
+
+        def submit(self, inner, inputs):  # type: ignore[no-untyped-def]
+            done = inner.submit(inputs)
+            ran.set()
+            answered.wait(0.3)  # a reader that waits for the owner never answers before this ends
+            return done
+
+    base = fb.asarray(np.arange(300.0))
+    y = base * 2.0
+    z = y + 1.0
+    del base
+    found: list[np.ndarray] = []
+
+    def read() -> None:
+        ran.wait(10)
+        found.append((z * 1.0).numpy())
+        answered.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    token = executors._ACTIVE.set(Slow())
+    try:
+        y.numpy()
+    finally:
+        executors._ACTIVE.reset(token)
+    thread.join()
+    np.testing.assert_array_equal(found[0], 2 * np.arange(300.0) + 1)
 
 
 def test_a_model_serves_several_threads() -> None:

@@ -122,8 +122,6 @@ def number_dtype(number: Any, partner: DType) -> DType:
     if dtype in _LIMITS:
         low, high = _LIMITS[dtype]
         if not low <= number <= high:
-            error = DTypeError(
-                f"the number {number} beside a tensor of {partner} does not fit {dtype} (from {low} to {high})"
-            )
+            error = DTypeError(f"the number {number} does not fit {dtype} (from {low} to {high})")
             raise located(error, str(caller(THREAD.tape.layer)))
     return dtype

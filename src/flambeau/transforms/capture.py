@@ -51,8 +51,21 @@ class OfGradient(OfTensor):
         return False
 
 
-def _living(kind: type) -> list[Any]:
-    return [x for x in gc.get_objects() if issubclass(type(x), kind)]
+def _kinds() -> set[type]:
+    """Tensor and its subclasses: looking a type up is the cheapest test for each of millions of objects."""
+    found: set[type] = {Tensor}
+    waiting: list[type] = [Tensor]
+    while waiting:
+        for kind in waiting.pop().__subclasses__():
+            if kind not in found:
+                found.add(kind)
+                waiting.append(kind)
+    return found
+
+
+def _living() -> list[Tensor]:
+    kinds = _kinds()
+    return [x for x in gc.get_objects() if type(x) in kinds]
 
 
 class Snapshot:
@@ -64,9 +77,10 @@ class Snapshot:
                 "fb.compile looks for tensors among Python's objects, "
                 "which gc.freeze() hid: call gc.unfreeze()"
             )
-        objects = gc.get_objects()
-        self.tensors = [(t, t._value, t._grad) for t in objects if issubclass(type(t), Tensor)]
-        self.cells = [(c, c.value) for c in objects if type(c) is Cell]
+        kinds = _kinds() | {Cell}
+        found = [x for x in gc.get_objects() if type(x) in kinds]
+        self.tensors = [(t, t._value, t._grad) for t in found if type(t) is not Cell]
+        self.cells = [(c, c.value) for c in found if type(c) is Cell]
         self.sources: dict[Value, OfTensor] = {}
         gradients = {id(g) for _, _, g in self.tensors if g is not None}
         for t, _, g in self.tensors:
@@ -110,7 +124,7 @@ class Snapshot:
 
     @staticmethod
     def _made(index: Any, known: set[int]) -> list[Tensor]:
-        return [t for t in _living(Tensor) if id(t) not in known and t._value in index]
+        return [t for t in _living() if id(t) not in known and t._value in index]
 
 
 class Changes:

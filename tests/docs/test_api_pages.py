@@ -1,0 +1,58 @@
+"""The generated API pages: which modules and names are on them, and how examples are shown."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import flambeau
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def tool(name: str) -> ModuleType:
+    """A file of ``tools/`` as a module; skips where what builds the documentation is not installed."""
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("griffe")
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_names_that_are_loaded_late_have_a_place() -> None:
+    pages = tool("docs_api_pages")
+    known = {name: module for module, names in pages._late() for name in names}
+    assert known == flambeau._LATE
+    shown = {
+        line.removeprefix("::: ")
+        for page in pages.PUBLIC
+        if pages._exists(page)
+        for block in pages._blocks(page, f"flambeau.{page}".rstrip("."))
+        for line in block.splitlines()
+        if line.startswith(":::")
+    }
+    for name, module in known.items():
+        found = {f"{module}.{name}", f"{module}.{name}.{name}", module} & shown
+        assert found, name
+
+
+def test_every_public_submodule_has_a_page() -> None:
+    pages = tool("docs_api_pages")
+    assert set(flambeau._SUBMODULES) <= set(pages.PUBLIC)
+
+
+def test_sessions_get_fences() -> None:
+    fenced = tool("docs_examples").fenced
+    text = "One.\n\n>>> 1 + 1\n2\n\nTwo.\n\n    >>> f()\n    ... g()"
+    assert fenced(text) == (
+        "One.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nTwo.\n\n    ```pycon\n    >>> f()\n    ... g()\n    ```"
+    )
+
+
+def test_text_without_sessions_stays() -> None:
+    assert tool("docs_examples").fenced("One.\n\n    code >>> 2") == "One.\n\n    code >>> 2"
