@@ -144,7 +144,6 @@ def _interrupt_soon(delay: float) -> threading.Thread:
     return thread
 
 
-@pytest.mark.xfail(strict=True, reason="an interrupt delivered after a step was made is taken for its failure")
 def test_an_interrupt_while_weights_are_overwritten_comes_after_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     from flambeau.runtime.interrupts import Deferred
 
@@ -173,7 +172,6 @@ def test_an_interrupt_while_weights_are_overwritten_comes_after_the_step(monkeyp
     assert p.is_leaf and p.requires_grad
 
 
-@pytest.mark.xfail(strict=False, reason="see above: where the interrupt comes is a matter of chance")
 def test_an_interrupt_in_the_middle_loses_nothing() -> None:
     """Ctrl-C at many moments of a training loop: afterwards it goes on as if nothing had happened."""
 

@@ -129,15 +129,20 @@ class Optimizer:
         del operands, state
         self._place(chosen, made)
         del made
+        late: BaseException | None = None
         try:
             if not tape.abstract:
                 evaluate(tape)
-        except BaseException:
-            self._restore(chosen, tape, old)
-            raise
+        except BaseException as error:
+            if self._count.data is None:
+                self._restore(chosen, tape, old)
+                raise
+            late = error  # an interrupt that waited until the step was made
         for p in chosen:
             if p._value.data is not None:
                 p._value = p._as_leaf(p._value, True)
+        if late is not None:
+            raise late
 
     def _place(self, chosen: Sequence[Tensor], made: tuple[Value, ...]) -> None:
         self._count = made[0]

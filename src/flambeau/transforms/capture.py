@@ -56,6 +56,7 @@ def _kinds() -> set[type]:
     found: set[type] = {Tensor}
     waiting: list[type] = [Tensor]
     while waiting:
+        kind: type
         for kind in waiting.pop().__subclasses__():
             if kind not in found:
                 found.add(kind)
