@@ -521,7 +521,6 @@ def test_what_did_not_fail_goes_on() -> None:
     np.testing.assert_array_equal(x.grad.numpy(), [2.0, 4.0, 6.0])
 
 
-@pytest.mark.xfail(reason="everything recorded with a step that failed is lost with it", strict=True)
 def test_what_was_pending_with_a_failure_goes_on() -> None:
     x = fb.ones((3, 4)) * 2.0
     with pytest.raises(IndexError):

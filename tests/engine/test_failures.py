@@ -41,7 +41,6 @@ def test_later_work_is_unaffected(both_executors: str) -> None:
     np.testing.assert_array_equal(fb.take(x, fb.asarray([3]), axis=0).numpy(), [3.0])
 
 
-@pytest.mark.xfail(strict=True, reason="a failed recording takes along what it has nothing to do with")
 def test_pending_work_beside_a_failure_survives(both_executors: str) -> None:
     x = fb.asarray(np.arange(4.0))
     bystander = x + 1.0
@@ -144,7 +143,9 @@ def _interrupt_soon(delay: float) -> threading.Thread:
     return thread
 
 
-def test_an_interrupt_while_weights_are_overwritten_comes_after_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_weights_are_overwritten_comes_after_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from flambeau.runtime.interrupts import Deferred
 
     p = nn.Parameter(fb.asarray(np.ones(100, np.float32)))

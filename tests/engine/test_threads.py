@@ -120,7 +120,6 @@ def test_both_threads_look_at_once() -> None:
         np.testing.assert_array_equal(y.numpy(), np.full(300, 2.0 * round_ + 5.0))
 
 
-@pytest.mark.xfail(strict=True, reason="another thread may read a leaf that the owner is overwriting")
 def test_an_input_being_taken_over_is_not_read_by_others() -> None:
     """The owner has overwritten a leaf and not yet said so when another thread asks for what read it."""
     ran, answered = threading.Event(), threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flambeau.dtypes import DType
+from flambeau.engine.flatten import Flat
 from flambeau.engine.tape import FlatCall, State, Tape, Value
 
 
@@ -22,6 +23,18 @@ def trie_path(state: State) -> list[State]:
 def movable(state: State) -> bool:
     """Whether entries can be recorded elsewhere: gradient calls read inside earlier entries."""
     return not any(isinstance(s.entry[0], FlatCall) for s in trie_path(state))
+
+
+def unharmed(flat: Flat, failed: int, live: Sequence[int]) -> list[int]:
+    """The pending positions among ``live`` that do not need the entry at position ``failed``."""
+    if failed < 0:
+        return []
+    tainted: set[int] = set()
+    for node in flat.graph.nodes:
+        if node.where.entry == failed or any(v in tainted for v in node.inputs):
+            tainted.update(node.outputs)
+    leaves = set(flat.leaves)
+    return [p for p in live if p not in leaves and flat.values[p] not in tainted]
 
 
 def carry_over(old: Tape, new: Tape, values: list[Value], leftover: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ executor's cache of structures and kernels.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from flambeau.autodiff.reverse import pullback
 from flambeau.compiler.simplify import simplify
 from flambeau.counts import COUNTS
-from flambeau.engine.carry import carry_over, movable
+from flambeau.engine.carry import carry_over, movable, unharmed
 from flambeau.engine.executor import Executable, NodeFailure
 from flambeau.engine.executors import active_executor
 from flambeau.engine.flatten import Flat, flatten
@@ -36,6 +37,9 @@ def _baseline() -> int:
 
 
 _ALONE = _baseline()
+
+
+_PAUSE = 50e-6  # seconds between looks at a recording that its own thread is evaluating
 
 
 class Plan:
@@ -239,8 +243,19 @@ def evaluate(tape: Tape, *asked: Value) -> None:
         )
     if tape.error is not None:
         raise tape.error
-    state = tape.state
     own = THREAD.tape is tape
+    if own:
+        tape.busy = True
+        try:
+            _evaluate(tape, asked, own)
+        finally:
+            tape.busy = False
+    else:
+        _evaluate(tape, asked, own)
+
+
+def _evaluate(tape: Tape, asked: tuple[Value, ...], own: bool) -> None:
+    state = tape.state
     if own:
         index = tape.index
         live = tuple([p for p, n in enumerate(map(getrefcount, index)) if n > _ALONE])
@@ -248,7 +263,12 @@ def evaluate(tape: Tape, *asked: Value) -> None:
         values = list(index)
     else:  # another thread's recording: take what is asked, leave the tape alone
         flat = flatten(state)
-        values = list(tape.index)[: len(flat.values)]  # one step of the interpreter: the owner may go on
+        # One step of the interpreter, after which the owner finds these values in use and overwrites none
+        values = list(tape.index)[: len(flat.values)]
+        if tape.busy or len(values) < len(flat.values):  # it is overwriting some right now
+            del values
+            time.sleep(_PAUSE)
+            return
         positions = tuple([v.position for v in asked])
         live = (*positions, *flat.leaves)  # nothing here may be overwritten
     key = (positions, live, active_executor())
@@ -261,7 +281,11 @@ def evaluate(tape: Tape, *asked: Value) -> None:
     try:
         after = plan.run(tape, values)
     except NodeFailure as failure:
-        raise _fail(tape, failure) from None
+        error = _fail(tape, failure)
+        if own:
+            rest = unharmed(flatten(state), failure.where.entry, live) if movable(state) else []
+            carry_over(tape, THREAD.tape, values, rest)
+        raise error from None
     except BaseException:
         if own:
             THREAD.tape = tape  # interrupted: nothing was changed, everything is still pending
@@ -275,7 +299,7 @@ def evaluate(tape: Tape, *asked: Value) -> None:
 
 
 def _fail(tape: Tape, failure: NodeFailure) -> FlambeauError:
-    """The error of a program, located; the recording that holds it cannot be evaluated any more."""
+    """The error of a program, located; what is left on the recording that holds it raises it again."""
     error = failure.error
     where = failure.where
     place = tape.where(where.entry) if where.entry >= 0 else where
@@ -286,7 +310,7 @@ def _fail(tape: Tape, failure: NodeFailure) -> FlambeauError:
 
 def realize(value: Value) -> None:
     """Make sure that ``value`` has data."""
-    if value.data is None:
+    while value.data is None:  # another thread may be computing it, or have carried it over
         source = value.source
         if not isinstance(source, Tape):
             raise TraceError("this tensor was lost: the step that should have computed it failed")

@@ -175,6 +175,7 @@ class Tape:
 
     __slots__ = (
         "abstract",
+        "busy",
         "bytes",
         "captured",
         "error",
@@ -198,6 +199,7 @@ class Tape:
         self.places: list[tuple[int, Any, int, Layer]] = []
         self.layer: Layer = () if outer is None else outer.layer
         self.bytes = 0
+        self.busy = False  # its own thread is evaluating it
         self.error: BaseException | None = None
         self.abstract = abstract
         self.outer = outer

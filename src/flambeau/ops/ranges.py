@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+import numpy as np
+
 from flambeau.devices import Device
 from flambeau.dtypes import DType, complex64, complex128, default_float, default_int, float64, int64, uint64
 from flambeau.engine.tape import THREAD
@@ -112,8 +114,8 @@ def linspace(
     complex_ends = isinstance(start, complex) or isinstance(stop, complex)
     target = to_dtype(dtype) if dtype is not None else complex64 if complex_ends else default_float
     inner = complex128 if complex_ends or target.kind == "complex" else float64
-    if num < 0:
-        refuse(ShapeError(f"linspace: {num} is no number of elements"))
+    if not isinstance(num, (int, np.integer)) or isinstance(num, bool) or num < 0:
+        refuse(ShapeError(f"linspace: {num!r} is no number of elements"))
     values = [number(x, inner, "linspace") for x in (start, stop)]
     return Tensor(THREAD.tape.record(_linspace, (int(num), target, endpoint), values))
 

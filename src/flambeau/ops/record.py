@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+import numpy as np
+
 from flambeau.devices import Device, device
 from flambeau.dtypes import DType, as_dtype, of_number
 from flambeau.engine.tape import THREAD, Builder, Value
@@ -138,4 +140,10 @@ def number(x: Any, dtype: DType, name: str) -> tuple[Any, DType]:
             of_number(x)
         except (AttributeError, TypeError):
             refuse(OperandError(f"{name}: a number is needed, not {type(x).__name__}"))
+    if dtype.kind in ("int", "uint"):
+        limits = np.iinfo(dtype.numpy)
+        if not isinstance(x, int):
+            refuse(OperandError(f"{name}: an integer is needed, not {x!r}"))
+        if not limits.min <= x <= limits.max:
+            refuse(DTypeError(f"{name}: {x} does not fit {dtype} (from {limits.min} to {limits.max})"))
     return (x, dtype)
