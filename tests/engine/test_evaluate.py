@@ -53,8 +53,8 @@ def watching() -> Iterator[Watching]:
     "look",
     [
         repr, str, Tensor.numpy, Tensor.tolist, lambda x: x[0].item(), lambda x: bool(x[0] > 0), np.asarray,
-        lambda x: float(x[0]), lambda x: list(map(float, x)), copy.deepcopy, pickle.dumps, lambda x: int(x[2]),
-        np.from_dlpack,
+        lambda x: float(x[0]), lambda x: list(map(float, x)), copy.deepcopy, pickle.dumps,
+        lambda x: int(x[2]), np.from_dlpack,
     ],
 )  # fmt: skip
 def test_looking_evaluates(both_executors: str, look: object) -> None:

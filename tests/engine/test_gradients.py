@@ -205,3 +205,19 @@ def test_loop_keeps_plans_and_values_constant():
     gc.collect()
     assert COUNTS.plans == before
     assert len(gc.get_objects()) < objects + 100
+
+
+def test_training_by_hand_without_looking() -> None:
+    """Each step's weights are new leaves: the gradient of one step does not reach the step before."""
+    x, target = fb.ones((4, 3)), fb.zeros(4)
+    w = fb.asarray([1.0, 1.0, 1.0], requires_grad=True)
+    for rate in (0.02, 0.01, 0.02):
+        loss = fb.mean((x @ w - target) ** 2)
+        loss.backward()
+        with fb.no_grad():
+            w -= rate * w.grad
+        w.grad = None
+    expected = 1.0
+    for rate in (0.02, 0.01, 0.02):
+        expected -= rate * 2 * 3 * expected
+    assert abs(w[0].item() - expected) < 1e-5

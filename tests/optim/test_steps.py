@@ -208,6 +208,11 @@ def test_bad_arguments(make: Any, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+def test_repr() -> None:
+    optimizer = optim.SGD([nn.Parameter(fb.ones(2))], lr=0.5, momentum=0.9)
+    assert repr(optimizer) == "SGD(1 parameters, lr=0.5, momentum=0.9, weight_decay=0)"
+
+
 # -- what is compiled -------------------------------------------------------------------------
 
 

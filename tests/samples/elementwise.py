@@ -10,7 +10,7 @@ import numpy as np
 from flambeau import dtypes
 from flambeau.graph.builder import emit
 from flambeau.graph.primitive import primitive
-from flambeau.primitives import control
+from flambeau.primitives import control, gather
 from flambeau.primitives import elementwise as e
 from samples.core import COMPLEX, FLOATS, INTS, SHAPES, UINTS, add, name_of, random
 
@@ -271,6 +271,12 @@ add(
     lambda rng: [random(rng, (7,), np.float64)],
     lambda x: x,
     smooth=False,
+)
+add(
+    "in_range",
+    lambda x: gather.in_range(x, 9, "a label"),
+    lambda rng: [rng.integers(0, 9, (2, 7))],
+    lambda x: x,
 )
 add("fresh", control.fresh, lambda rng: [random(rng, (7,), np.float64)], lambda x: x)
 add(

@@ -50,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _complain(error, 1)
     except KeyboardInterrupt as stop:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # the terminal has just shown ^C
         return _complain(str(stop) or "interrupted", 130)
 
 

@@ -58,11 +58,11 @@ def add_image_classifier(models: Any) -> None:
         help=f"{SHIPPED}, which comes with flambeau, or a folder with the four IDX files of a data set "
         "like MNIST, compressed or not",
     )
-    add.add_argument("--epochs", type=whole(1), default=15, help="passes over the training images")
+    add.add_argument("--epochs", type=whole(1), default=12, help="passes over the training images")
     add.add_argument("--batch-size", type=whole(1), default=128, help="images per step")
-    add.add_argument("--lr", type=positive, default=2e-3, help="learning rate of the first step")
+    add.add_argument("--lr", type=positive, default=3e-3, help="learning rate of the first step")
     add.add_argument(
-        "--hidden", type=sizes, default="512", metavar="SIZE[,SIZE...]", help="width of each hidden layer"
+        "--hidden", type=sizes, default="256", metavar="SIZE[,SIZE...]", help="width of each hidden layer"
     )
     add.add_argument(
         "--seed",

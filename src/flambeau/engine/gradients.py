@@ -346,7 +346,8 @@ def _history(state: State, outputs: tuple[int, ...]) -> frozenset[int]:
         flat = flatten(state)
         reached = set(outputs)
         for node in reversed(flat.graph.nodes):
-            if any(v in reached for v in node.outputs):
+            constant = node.primitive.name == "stop_gradient"  # no gradient goes beyond
+            if not constant and any(v in reached for v in node.outputs):
                 reached.update(node.inputs)
         marks = set(flat.marks)
         found = state.graphs[key] = frozenset(

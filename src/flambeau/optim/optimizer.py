@@ -144,6 +144,10 @@ class Optimizer:
         if late is not None:
             raise late
 
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{name}={value:g}" for name, value in self.numbers.items())
+        return f"{type(self).__name__}({len(self.params)} parameters, {numbers})"
+
     def _place(self, chosen: Sequence[Tensor], made: tuple[Value, ...]) -> None:
         self._count = made[0]
         at = 1

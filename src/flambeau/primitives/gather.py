@@ -16,7 +16,7 @@ from flambeau.dtypes import int64
 from flambeau.errors import DTypeError, OperandError, OutOfBoundsError, ShapeError
 from flambeau.graph.builder import Var, emit
 from flambeau.graph.primitive import Lowering, Primitive
-from flambeau.graph.types import TensorType
+from flambeau.graph.types import Size, TensorType
 from flambeau.primitives.elementwise import eq, select
 from flambeau.primitives.views import (
     broadcast,
@@ -231,3 +231,38 @@ def scatter_add(x: Var, updates: Var, indices: Sequence[Var]) -> Var:
 def scatter(x: Var, updates: Var, indices: Sequence[Var]) -> Var:
     """``x`` with ``updates`` written at ``indices``; of equal indices the last one counts."""
     return emit(scatter_p, x, updates, *indices)
+
+
+# --- checks ----------------------------------------------------------------------------------
+
+
+def _infer_in_range(index: TensorType, *, size: Size, name: str) -> TensorType:
+    if index.dtype.kind not in ("int", "uint"):
+        raise DTypeError(f"{name}: integers are needed, not {index.dtype}")
+    return index
+
+
+def _ref_in_range(index: np.ndarray, *, size: int, name: str) -> np.ndarray:
+    bad = (index < 0) | (index >= size)
+    if bad.any():
+        raise OutOfBoundsError(
+            f"{name}: {index[bad].reshape(-1)[0]} is not in the range from 0 to {size - 1}"
+        )
+    return index
+
+
+in_range_p = Primitive(
+    "in_range",
+    infer=_infer_in_range,
+    reference=_ref_in_range,
+    vjp=lambda g, inputs, outputs, size, name: (None,),
+    jvp=lambda t, inputs, outputs, size, name: (None,),
+    batch=lambda inputs, batched, size, name: in_range(inputs[0], size, name),
+    lowering=Lowering.HOST,
+    sizes=("size",),
+)
+
+
+def in_range(index: Var, size: Size, name: str) -> Var:
+    """``index``, checked when the program runs to lie in [0, size); ``name`` begins the message."""
+    return emit(in_range_p, index, size=size, name=name)

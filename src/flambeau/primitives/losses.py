@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from flambeau.dtypes import int64
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.primitives.control import stop_gradient
 from flambeau.primitives.elementwise import cast, div, eq, exp, log, select, square, sub
+from flambeau.primitives.gather import in_range
 from flambeau.primitives.reduce import reduce_max
 from flambeau.primitives.sizes import size_value
 from flambeau.primitives.views import broadcast, iota, product, reduce_sum, shape_text, zeros_like
@@ -37,7 +39,8 @@ def cross_entropy(logits: Var, target: Var) -> Var:
     top = broadcast(stop_gradient(reduce_max(logits, (last,))), logits.shape, rows)
     shifted = sub(logits, top)
     total = log(reduce_sum(exp(shifted), (last,)))
-    hit = eq(broadcast(target, logits.shape, rows), iota(logits.shape, last, target.dtype))
+    target = cast(in_range(target, logits.shape[last], "cross_entropy: a target"), int64)
+    hit = eq(broadcast(target, logits.shape, rows), iota(logits.shape, last, int64))
     chosen = reduce_sum(select(hit, shifted, zeros_like(shifted)), (last,))
     return mean_all(sub(total, chosen))
 
