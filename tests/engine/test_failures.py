@@ -138,9 +138,7 @@ def _interrupt_soon(delay: float) -> threading.Thread:
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
+    return threading.Thread(target=kill)
 
 
 def test_an_interrupt_while_weights_are_overwritten_comes_after_the_step(
@@ -195,6 +193,7 @@ def test_an_interrupt_in_the_middle_loses_nothing() -> None:
     for round_ in range(6):
         thread = _interrupt_soon(0.002 + 0.0017 * round_)
         try:
+            thread.start()
             while True:
                 step(p, rule)
         except KeyboardInterrupt:

@@ -5,6 +5,7 @@ import gc
 import numpy as np
 import pytest
 
+import flambeau as fb
 from flambeau.counts import COUNTS
 from flambeau.engine.convert import from_array
 from flambeau.engine.gradients import Frontier, cotangents, moment
