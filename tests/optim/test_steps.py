@@ -210,7 +210,7 @@ def test_bad_arguments(make: Any, message: str) -> None:
 
 def test_repr() -> None:
     optimizer = optim.SGD([nn.Parameter(fb.ones(2))], lr=0.5, momentum=0.9)
-    assert repr(optimizer) == "SGD(1 parameters, lr=0.5, momentum=0.9, weight_decay=0)"
+    assert repr(optimizer) == "SGD(parameters=1, lr=0.5, momentum=0.9, weight_decay=0)"
 
 
 # -- what is compiled -------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class _Key:
         length = len(range(start, stop, step))
         if length == size and step == 1:
             return
+        if length < 2:
+            step = 1  # nothing is stepped over, and the step may be beyond any size
         lowest = start if step > 0 else start + (length - 1) * step
         self.starts.append(lowest if length else 0)
         self.axes.append((axis, length, step))

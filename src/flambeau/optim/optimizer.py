@@ -146,7 +146,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         numbers = ", ".join(f"{name}={value:g}" for name, value in self.numbers.items())
-        return f"{type(self).__name__}({len(self.params)} parameters, {numbers})"
+        return f"{type(self).__name__}(parameters={len(self.params)}, {numbers})"
 
     def _place(self, chosen: Sequence[Tensor], made: tuple[Value, ...]) -> None:
         self._count = made[0]
