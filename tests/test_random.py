@@ -68,7 +68,11 @@ def test_spawned_generators_differ() -> None:
 
 def test_the_default_generator() -> None:
     fb.random.seed(9)
-    first = [fb.random.uniform((3,)).tolist(), fb.random.normal((2,)).tolist(), fb.random.permutation(5).tolist()]
+    first = [
+        fb.random.uniform((3,)).tolist(),
+        fb.random.normal((2,)).tolist(),
+        fb.random.permutation(5).tolist(),
+    ]
     fb.random.seed(9)
     assert first == [
         fb.random.uniform((3,)).tolist(),
@@ -158,7 +162,9 @@ def test_gradients_flow_to_the_parameters_of_a_distribution() -> None:
 def test_threads_share_a_generator() -> None:
     g = Generator(0)
     with ThreadPoolExecutor(4) as pool:
-        counters = [c for cs in pool.map(lambda _: [g.advance()[1] for _ in range(500)], range(4)) for c in cs]
+        counters = [
+            c for cs in pool.map(lambda _: [g.advance()[1] for _ in range(500)], range(4)) for c in cs
+        ]
     assert sorted(counters) == list(range(2000))
 
 
@@ -186,12 +192,20 @@ def test_capture_asks_for_the_operands() -> None:
         (lambda: Generator(-1), OperandError, r"an integer from 0 to 2\*\*64 - 1 is needed, not -1"),
         (lambda: fb.random.seed(1.5), OperandError, "not 1.5"),  # type: ignore[arg-type]
         (lambda: fb.random.integers(3, 3), OperandError, "no int64 from 3 up to and without 3"),
-        (lambda: fb.random.integers(3, dtype=fb.float32), DTypeError, "an integer dtype is needed, not float32"),
+        (
+            lambda: fb.random.integers(3, dtype=fb.float32),
+            DTypeError,
+            "an integer dtype is needed, not float32",
+        ),
         (lambda: fb.random.uniform((2,), dtype=fb.int32), DTypeError, "uniform: a floating-point dtype"),
         (lambda: fb.random.normal((2, -1)), ValueError, "normal: -1 in shape"),
         (lambda: fb.random.normal((2,), fb.ones(3)), ValueError, r"\(3,\)"),
         (lambda: fb.random.permutation(-1), OperandError, "permutation: a number of elements or a tensor"),
-        (lambda: fb.random.permutation(fb.ones(3), axis=1), ValueError, "permutation: axis 1 is out of range"),
+        (
+            lambda: fb.random.permutation(fb.ones(3), axis=1),
+            ValueError,
+            "permutation: axis 1 is out of range",
+        ),
     ],
 )
 def test_refusals_name_the_line(draw: Any, error: type[Exception], message: str) -> None:

@@ -83,14 +83,14 @@ def test_numbers_take_the_dtype_of_the_tensor(number: Any, dtype: str) -> None:
 
 
 def test_numbers_that_do_not_fit() -> None:
-    with pytest.raises(DTypeError, match="the number 300 .*does not fit int8"):
+    with pytest.raises(DTypeError, match=r"the number 300 .*does not fit int8"):
         fb.asarray([1], dtype=fb.int8) + 300
     with pytest.raises(TypeError, match="unsupported operand"):
         fb.asarray([1]) + "x"
     with pytest.raises(ShapeError, match=r"add: shapes \(2,\) and \(3,\) cannot be broadcast"):
         fb.ones(2) + fb.ones(3)
+    x = fb.asarray([1])
     with pytest.raises(DTypeError, match="in place"):
-        x = fb.asarray([1])
         x += 1.5
 
 
@@ -232,8 +232,8 @@ def test_arguments_of_methods() -> None:
 # --- indexing --------------------------------------------------------------------------------
 
 KEYS: list[Any] = [
-    0, -1, (1, 2), slice(1, 3), slice(None, None, -1), slice(2, 0, -1), slice(0, 0), (slice(None), 1), ..., (..., 0),
-    None, (None, 0, None), (0, ...), (slice(None), slice(None, None, 2)), [0, 2], [[0, 1], [2, 0]],
+    0, -1, (1, 2), slice(1, 3), slice(None, None, -1), slice(2, 0, -1), slice(0, 0), (slice(None), 1), ...,
+    (..., 0), None, (None, 0, None), (0, ...), (slice(None), slice(None, None, 2)), [0, 2], [[0, 1], [2, 0]],
     (slice(None), [1, 3]), ([0, 2], [1, 3]), ([0, 2], slice(1, 3)), (0, [1, 3]), (None, [0, 1]),
     ([True, False, True],), (slice(None), [True, False, True, False]), X > 5, True, False, (), [],
     (np.int64(1), np.asarray([0, 0])), (slice(0, 2), None, [3, 1]),

@@ -19,9 +19,17 @@ from flambeau.engine.gradients import cotangents, record_add
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.segment import Segment
 from flambeau.engine.tape import THREAD, Builder, Tape, Value, leaf, mark_leaf
-from flambeau.errors import DTypeError, GradientError, OperandError, ShapeError
+from flambeau.errors import (
+    DTypeError,
+    FlambeauError,
+    GradientError,
+    OperandError,
+    ShapeError,
+    located,
+)
 from flambeau.graph.builder import Var
 from flambeau.graph.types import Shape, Size
+from flambeau.graph.where import caller
 from flambeau.methods import Methods
 from flambeau.primitives import contract, elementwise, views
 from flambeau.primitives.control import stop_gradient
@@ -73,9 +81,11 @@ def _in_place(fn: Builder) -> Callable[[Tensor, Any], Any]:
             return NotImplemented
         made = THREAD.tape.record(fn, (), (self._value, operand))
         if made.type != self._value.type:
-            raise DTypeError(
-                f"in place: the result {made.type} does not fit the tensor {self._value.type}: "
-                "write x = x + y instead"
+            raise _at(
+                DTypeError(
+                    f"in place: the result {made.type} does not fit the tensor {self._value.type}: "
+                    "write x = x + y instead"
+                )
             )
         self._rebind(made)
         return self
@@ -103,6 +113,11 @@ def _unary(fn: Builder) -> Callable[[Tensor], Tensor]:
     return method
 
 
+def _at(error: FlambeauError) -> FlambeauError:
+    """The error with the user's line and the layer that was running."""
+    return located(error, str(caller(THREAD.tape.layer)))
+
+
 class Tensor(Methods):
     """An n-dimensional array of one dtype that records what is done with it.
 
@@ -123,7 +138,9 @@ class Tensor(Methods):
 
     def __init__(self, value: Value) -> None:
         if type(value) is not Value:
-            raise OperandError("make tensors with fb.asarray(...); Tensor() itself takes a recorded value")
+            raise _at(
+                OperandError("make tensors with fb.asarray(...); Tensor() itself takes a recorded value")
+            )
         self._value = value
         self._grad: Tensor | None = None
         self._hooks: list[Callable[[Tensor], Tensor | None]] | None = None
@@ -164,12 +181,12 @@ class Tensor(Methods):
 
     def __len__(self) -> int:
         if not self.shape:
-            raise OperandError("len: a tensor without axes has no length")
+            raise _at(OperandError("len: a tensor without axes has no length"))
         return int(self.shape[0])
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise OperandError("a tensor without axes cannot be iterated over")
+            raise _at(OperandError("a tensor without axes cannot be iterated over"))
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
@@ -195,8 +212,10 @@ class Tensor(Methods):
     def item(self) -> Any:
         """The only element, as a Python number; raises ``ShapeError`` where there are others."""
         if self.size != 1:
-            raise ShapeError(
-                f"item: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements, not 1"
+            raise _at(
+                ShapeError(
+                    f"item: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements, not 1"
+                )
             )
         return self.numpy().reshape(()).item()
 
@@ -214,9 +233,11 @@ class Tensor(Methods):
 
     def _only(self, what: str) -> Any:
         if self.size != 1:
-            raise OperandError(
-                f"{what}: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements; "
-                "only one element has a value as a number"
+            raise _at(
+                OperandError(
+                    f"{what}: a tensor of shape {views.shape_text(self.shape)} has {self.size} elements; "
+                    "only one element has a value as a number"
+                )
             )
         return self.numpy().reshape(()).item()
 
@@ -234,7 +255,7 @@ class Tensor(Methods):
 
     def __index__(self) -> int:
         if self.dtype.kind not in ("int", "uint"):
-            raise OperandError(f"a {self.dtype} tensor cannot be an index: an integer is needed")
+            raise _at(OperandError(f"a {self.dtype} tensor cannot be an index: an integer is needed"))
         return int(self._only("index"))
 
     # -- gradients ----------------------------------------------------------------------------
@@ -251,12 +272,14 @@ class Tensor(Methods):
     def requires_grad_(self, wanted: bool = True) -> Tensor:
         """Make this tensor a leaf that gradients are taken to (or, with False, stop that)."""
         if wanted and not self.dtype.floating:
-            raise GradientError(
-                f"requires_grad: only floating-point tensors have gradients, not {self.dtype}"
+            raise _at(
+                GradientError(f"requires_grad: only floating-point tensors have gradients, not {self.dtype}")
             )
         if wanted != self._value.needs_grad:
             if not wanted and not self.is_leaf:
-                raise GradientError("requires_grad: only a leaf can stop needing gradients; use detach()")
+                raise _at(
+                    GradientError("requires_grad: only a leaf can stop needing gradients; use detach()")
+                )
             self._value = self._as_leaf(self._value, wanted)
         return self
 
@@ -292,7 +315,7 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
-            raise ShapeError(f"grad: {value._value.type} given for a tensor of {self._value.type}")
+            raise _at(ShapeError(f"grad: {value._value.type} given for a tensor of {self._value.type}"))
         self._grad = value
 
     def backward(
@@ -305,17 +328,24 @@ class Tensor(Methods):
         Raises ``GradientError`` where there is no gradient, saying why.
         """
         if gradient is None and self.size != 1:
-            raise GradientError(
-                f"backward: a tensor of shape {views.shape_text(self.shape)} needs the argument gradient; "
-                "without it only a single element can be differentiated"
+            raise _at(
+                GradientError(
+                    f"backward: a tensor of shape {views.shape_text(self.shape)} needs the argument "
+                    "gradient; without it only a single element can be differentiated"
+                )
             )
         if gradient is not None and gradient.shape != self.shape:
-            raise ShapeError(
-                f"backward: gradient of shape {views.shape_text(gradient.shape)} given for a tensor of "
-                f"shape {views.shape_text(self.shape)}"
+            raise _at(
+                ShapeError(
+                    f"backward: gradient of shape {views.shape_text(gradient.shape)} given for a tensor of "
+                    f"shape {views.shape_text(self.shape)}"
+                )
             )
         seed = None if gradient is None else gradient._value
-        found = cotangents([self._value], [seed], retain_graph=retain_graph, create_graph=create_graph)
+        try:
+            found = cotangents([self._value], [seed], retain_graph=retain_graph, create_graph=create_graph)
+        except FlambeauError as error:
+            raise _at(error) from None
         for target, g in found.items():
             owner = target.handle() if target.handle is not None else None
             if owner is not None:
@@ -341,13 +371,13 @@ class Tensor(Methods):
         """Call ``hook(gradient)`` when the gradient of this tensor is known; a result replaces it."""
         value = self._value
         if not value.needs_grad:
-            raise GradientError("register_hook: this tensor does not require gradients")
+            raise _at(GradientError("register_hook: this tensor does not require gradients"))
         if value.handle is not None:
             self._hooks = [*(self._hooks or ()), hook]
             return
         source = value.source
         if not isinstance(source, (Tape, Segment)):
-            raise GradientError("register_hook: the graph of this tensor was freed")
+            raise _at(GradientError("register_hook: the graph of this tensor was freed"))
 
         def on_value(g: Value) -> Value:
             changed = hook(Tensor(g))
@@ -380,7 +410,11 @@ class Tensor(Methods):
 
     def astype(self, dtype: Any) -> Tensor:
         """The tensor converted to another dtype."""
-        return apply(elementwise.cast, (as_dtype(dtype),), self)
+        try:
+            target = as_dtype(dtype)
+        except TypeError as error:
+            raise _at(DTypeError(f"astype: {error}")) from None
+        return apply(elementwise.cast, (target,), self)
 
     def to(self, target: Any) -> Tensor:
         """The tensor on another device, or of another dtype."""
@@ -397,7 +431,7 @@ class Tensor(Methods):
     def to_device(self, target: Device | str, /, *, stream: Any = None) -> Tensor:
         """The tensor on another device."""
         if stream is not None:
-            raise OperandError("to_device: the cpu has no streams")
+            raise _at(OperandError("to_device: the cpu has no streams"))
         device(target)
         return self
 
@@ -444,9 +478,11 @@ class Tensor(Methods):
 
     def _forbid_in_place(self) -> None:
         if grad_enabled.get() and self._value.needs_grad and self._value.handle is not None:
-            raise GradientError(
-                "a leaf that requires gradients cannot be changed in place: its gradient would be lost; "
-                "use no_grad() to update it"
+            raise _at(
+                GradientError(
+                    "a leaf that requires gradients cannot be changed in place: its gradient would be lost; "
+                    "use no_grad() to update it"
+                )
             )
 
     # -- operators ----------------------------------------------------------------------------
