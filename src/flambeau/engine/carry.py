@@ -61,6 +61,7 @@ def carry_over(old: Tape, new: Tape, values: list[Value], leftover: Sequence[int
             continue
         chosen.append(k)
         needed.update(i for i in step.entry[2] if not isinstance(i, DType) and values[i].data is None)
+    places = {place[0]: place for place in old.places}
     for k in reversed(chosen):
         step, start, number = path[k], starts[k], numbers[k]
         fn, attrs, ids = step.entry
@@ -76,8 +77,8 @@ def carry_over(old: Tape, new: Tape, values: list[Value], leftover: Sequence[int
         key = (fn, attrs, tuple(moved))
         state = (new.state.next if step.recorded_grad else new.state.next_off).get(key)
         new.state = state or new.extend(key, step.recorded_grad)
-        where = old.where(start)
-        new.places.append((len(new.types), where.code, where.offset, where.layer))
+        _, code, offset, layer = places[start]
+        new.places.append((len(new.types), code, offset, layer))
         for p in range(start, start + len(step.types)):
             value = values[p]
             value.source, value.position = new, len(new.types)

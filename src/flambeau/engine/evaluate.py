@@ -23,7 +23,7 @@ from flambeau.engine.executor import Executable, NodeFailure
 from flambeau.engine.executors import active_executor
 from flambeau.engine.flatten import Flat, flatten
 from flambeau.engine.segment import FREED, Freed, Segment
-from flambeau.engine.tape import HOOKS, THREAD, Cell, State, Tape, Value
+from flambeau.engine.tape import HOOKS, THREAD, TRIE, Cell, State, Tape, Value
 from flambeau.errors import FlambeauError, GradientError, TraceError, located
 from flambeau.graph.graph import Graph
 from flambeau.graph.verifier import check_graph
@@ -39,6 +39,8 @@ def _baseline() -> int:
 _ALONE = _baseline()
 
 
+_PLAN_WEIGHT = 20  # a plan is about as large as so many states
+_MANY = 64  # values worth recording again for one that was asked for: beyond, all are computed
 _PAUSE = 50e-6  # seconds between looks at a recording that its own thread is evaluating
 
 
@@ -70,7 +72,7 @@ class Plan:
         pending = [p for p in sorted(alive) if p not in leaves]
         wanted = _connected(flat, asked, pending) if asked else pending
         self.leftover = [p for p in pending if p not in set(wanted)]
-        if self.leftover and not movable(state):
+        if len(self.leftover) > _MANY or (self.leftover and not movable(state)):
             wanted, self.leftover = pending, []
         differentiable = [p for p in wanted if flat.needs_grad[p] and p not in flat.freed]
         differentiable = [p for p in differentiable if p not in flat.marks]
@@ -275,6 +277,7 @@ def _evaluate(tape: Tape, asked: tuple[Value, ...], own: bool) -> None:
     plan = state.plans.get(key)
     if plan is None:
         plan = state.plans[key] = Plan(state, positions, live)
+        TRIE.grown(_PLAN_WEIGHT)
     if own:
         THREAD.tape = fresh = Tape()
         fresh.layer = tape.layer

@@ -112,9 +112,9 @@ class Trie:
         self.size = 0
         self.expansions: dict[Any, Graph] = {}
 
-    def grown(self) -> None:
-        """Count a new state."""
-        self.size += 1
+    def grown(self, weight: int = 1) -> None:
+        """Count a new state, or something on one that weighs as much as ``weight`` states."""
+        self.size += weight
         if self.size > self.LIMIT:
             self.clear()
 
