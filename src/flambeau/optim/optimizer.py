@@ -8,7 +8,7 @@ together; its numbers (learning rate and the like) are read at run time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +50,6 @@ class Optimizer:
     Subclasses give ``defaults`` (names of their numbers), ``kept`` (state tensors per parameter),
     ``prepare`` (what all parameters share in a step) and ``update``.
     """
-
-    names: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, params: Iterable[Tensor], flags: tuple[Any, ...], kept: int, **numbers: float) -> None:
         self.params = list(params)

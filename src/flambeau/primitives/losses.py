@@ -5,18 +5,12 @@ from __future__ import annotations
 from flambeau.dtypes import int64
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
+from flambeau.primitives.composites import mean
 from flambeau.primitives.control import stop_gradient
-from flambeau.primitives.elementwise import cast, div, eq, exp, log, select, square, sub
+from flambeau.primitives.elementwise import cast, eq, exp, log, select, square, sub
 from flambeau.primitives.gather import in_range
 from flambeau.primitives.reduce import reduce_max
-from flambeau.primitives.sizes import size_value
-from flambeau.primitives.views import broadcast, iota, product, reduce_sum, shape_text, zeros_like
-
-
-def mean_all(x: Var) -> Var:
-    """The mean of all elements."""
-    total = reduce_sum(x, range(x.ndim))
-    return div(total, size_value(product(x.shape), x.dtype))
+from flambeau.primitives.views import broadcast, iota, reduce_sum, shape_text, zeros_like
 
 
 def cross_entropy(logits: Var, target: Var) -> Var:
@@ -42,11 +36,11 @@ def cross_entropy(logits: Var, target: Var) -> Var:
     target = cast(in_range(target, logits.shape[last], "cross_entropy: a target"), int64)
     hit = eq(broadcast(target, logits.shape, rows), iota(logits.shape, last, int64))
     chosen = reduce_sum(select(hit, shifted, zeros_like(shifted)), (last,))
-    return mean_all(sub(total, chosen))
+    return mean(sub(total, chosen), range(last))
 
 
 def mse(x: Var, y: Var) -> Var:
     """The mean of the squared differences."""
     if x.shape != y.shape:
         raise ShapeError(f"mse_loss: shapes {shape_text(x.shape)} and {shape_text(y.shape)} differ")
-    return mean_all(square(sub(x, cast(y, x.dtype))))
+    return mean(square(sub(x, cast(y, x.dtype))), range(x.ndim))
