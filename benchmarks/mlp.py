@@ -45,7 +45,7 @@ def _flambeau(images: np.ndarray, labels: np.ndarray) -> Step:
 
     def step() -> tuple[float]:
         optimizer.zero_grad()
-        loss = nn.cross_entropy(model(x), y)
+        loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
         return (loss.item(),)

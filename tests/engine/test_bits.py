@@ -48,7 +48,7 @@ def train(steps: int, sizes: list[int], batch: int, look: Callable[[Tensor], Non
         h = net(x)
         if look is not None:
             look(h)
-        loss = nn.cross_entropy(h, y)
+        loss = nn.functional.cross_entropy(h, y)
         loss.backward()
         rule.step()
         losses.append(loss.item())

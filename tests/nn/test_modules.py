@@ -111,6 +111,68 @@ def test_sizes_of_linear(size: Any) -> None:
         nn.Linear(size, 3)
 
 
+def test_parts_by_name() -> None:
+    net = model()
+    assert net.get_submodule("2.inner") is net[2].inner and net.get_submodule("") is net
+    assert net.get_parameter("2.inner.weight") is net[2].inner.weight
+    assert [type(m).__name__ for m in net.children()] == ["Linear", "ReLU", "Block", "Linear"]
+    assert [name for name, _ in net[2].named_children()] == ["inner", "act"]
+    assert len(list(net.modules())) == 7
+    with pytest.raises(AttributeError, match=r"get_submodule: 2\.inner has no module 'x'"):
+        net.get_submodule("2.inner.x.y")
+    with pytest.raises(AttributeError, match="get_parameter: Linear has no parameter 'scale'"):
+        net[0].get_parameter("scale")
+
+
+def test_apply_reaches_the_inside_first() -> None:
+    seen: list[str] = []
+    net = model()
+    assert net.apply(lambda module: seen.append(type(module).__name__)) is net
+    assert seen == ["Linear", "ReLU", "Linear", "ReLU", "Block", "Linear", "Sequential"]
+
+
+def test_freezing() -> None:
+    net = model()
+    assert net.requires_grad_(False) is net
+    assert not any(p.requires_grad for p in net.parameters())
+    assert not net(fb.ones((1, 4))).requires_grad
+    assert all(p.requires_grad and p.is_leaf for p in net.requires_grad_().parameters())
+
+
+def test_registering_by_name() -> None:
+    net = nn.Module()
+    net.register_parameter("w", nn.Parameter(fb.ones(1)))
+    net.register_parameter("b", None)
+    net.register_module("inner", nn.ReLU())
+    assert net.b is None and list(net.state_dict()) == ["w"] and list(net.children()) == [net.inner]
+    with pytest.raises(OperandError, match=r"register_parameter: 'x' needs an fb\.nn\.Parameter or None"):
+        net.register_parameter("x", fb.ones(1))  # type: ignore[arg-type]
+    with pytest.raises(OperandError, match="add_module: 'x' needs a module, not int"):
+        net.add_module("x", 1)  # type: ignore[arg-type]
+    with pytest.raises(OperandError, match="Module has an attribute 'w' already, which is no module"):
+        net.add_module("w", nn.ReLU())
+
+
+def test_compiled_methods_are_no_obstacle_to_copies() -> None:
+    class Net(nn.Module):
+        @fb.compile
+        def forward(self, x: fb.Tensor) -> fb.Tensor:
+            return x * 2
+
+    net = Net()
+    net(fb.ones(1))
+    net(fb.ones(1))
+    assert copy.deepcopy(net)(fb.ones(1)).tolist() == [2.0]
+
+
+def test_what_lies_at_the_top_is_not_repeated_in_functional() -> None:
+    with pytest.raises(AttributeError, match=r"flambeau\.nn\.functional has no 'relu': use fb\.relu"):
+        _ = nn.functional.relu
+    with pytest.raises(AttributeError, match=r"module 'flambeau\.nn\.functional' has no attribute 'gelv'"):
+        _ = nn.functional.gelv
+    assert fb.nn.functional.linear(fb.ones(2), fb.ones((3, 2))).tolist() == [2.0] * 3
+
+
 def test_initial_values_come_from_the_seed() -> None:
     fb.random.seed(3)
     one = nn.Linear(50, 40)
@@ -164,6 +226,24 @@ def test_everything_that_does_not_fit_is_listed_and_nothing_is_loaded() -> None:
         "  misfit: 3.weight is float32[3, 8] in the model, float64[3, 8] in the weights",
     ]
     assert {name: t.numpy().tobytes() for name, t in net.state_dict().items()} == before
+
+
+def test_state_may_be_loaded_in_part() -> None:
+    net = model()
+    missing, unexpected = net.load_state_dict({"0.bias": fb.ones(8), "extra": fb.zeros(3)}, strict=False)
+    assert missing == [name for name in NAMES if name != "0.bias"] and unexpected == ["extra"]
+    assert net[0].bias.tolist() == [1.0] * 8
+    with pytest.raises(WeightsError, match=r"misfit: 0\.bias is float32\[8\] in the model, float32\[7\]"):
+        net.load_state_dict({"0.bias": fb.ones(7)}, strict=False)
+    assert net.load_state_dict(model().state_dict()) == ([], [])
+
+
+def test_shared_parameters_are_saved_under_each_name() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3, bias=False))
+    net[1].weight = net[0].weight
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight"]
+    net.load_state_dict(net.state_dict())
+    assert net[1].weight is net[0].weight
 
 
 def test_state_that_is_no_tensor() -> None:
@@ -240,7 +320,7 @@ def test_what_is_no_tensor() -> None:
     with pytest.raises(OperandError, match="Linear: a tensor is needed, not ndarray"):
         nn.Linear(2, 2)(np.ones((1, 2)))
     with pytest.raises(OperandError, match="cross_entropy: a tensor is needed, not list"):
-        nn.cross_entropy(fb.ones((1, 2)), [0])  # type: ignore[arg-type]
+        nn.functional.cross_entropy(fb.ones((1, 2)), [0])  # type: ignore[arg-type]
     with pytest.raises(OperandError, match="ReLU: a tensor is needed, not float"):
         nn.ReLU()(1.0)
     with pytest.raises(OperandError, match="Parameter: a tensor is needed, not ndarray"):
@@ -258,22 +338,22 @@ def test_what_is_no_tensor() -> None:
 )
 def test_targets_that_do_not_fit(logits: fb.Tensor, targets: fb.Tensor, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"(?s)cross_entropy.*at test_modules\.py:\d+"):
-        nn.cross_entropy(logits, targets).item()
+        nn.functional.cross_entropy(logits, targets).item()
 
 
 @pytest.mark.parametrize("target", [3, -1])
 def test_targets_outside_the_classes(target: int, both_executors: str) -> None:
     with pytest.raises(IndexError, match=rf"(?s)cross_entropy.*{target}.*at test_modules\.py:\d+"):
-        nn.cross_entropy(fb.ones((2, 3)), fb.asarray([0, target])).item()
+        nn.functional.cross_entropy(fb.ones((2, 3)), fb.asarray([0, target])).item()
 
 
 def test_narrow_targets_of_many_classes() -> None:
     logits = fb.asarray(np.random.default_rng(0).normal(size=(4, 300)))
     targets = np.asarray([0, 7, 200, 255])
-    narrow = nn.cross_entropy(logits, fb.asarray(targets.astype(np.uint8)))
-    assert narrow.item() == nn.cross_entropy(logits, fb.asarray(targets)).item()
+    narrow = nn.functional.cross_entropy(logits, fb.asarray(targets.astype(np.uint8)))
+    assert narrow.item() == nn.functional.cross_entropy(logits, fb.asarray(targets)).item()
 
 
 def test_mse_of_different_shapes() -> None:
     with pytest.raises(ShapeError, match=r"mse.*\(2, 1\).*\(2\)|mse.*\(2, 1\).*\(2,\)"):
-        nn.mse_loss(fb.ones((2, 1)), fb.ones(2))
+        nn.functional.mse_loss(fb.ones((2, 1)), fb.ones(2))

@@ -29,7 +29,7 @@ class Training:
     def loss(self, rows: Any = None, count: int = 16) -> fb.Tensor:
         rows = self.rng.integers(0, 100, count) if rows is None else rows
         labels = fb.asarray(self.rng.integers(0, 3, len(rows)))
-        return nn.cross_entropy(self.model(fb.take(self.table, fb.asarray(rows), axis=0)), labels)
+        return nn.functional.cross_entropy(self.model(fb.take(self.table, fb.asarray(rows), axis=0)), labels)
 
     def step(self, rows: Any = None, count: int = 16) -> None:
         loss = self.loss(rows, count)

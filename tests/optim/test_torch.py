@@ -46,7 +46,7 @@ def train(ours: nn.Module, theirs: Any, o: Any, t: Any, between: Callable[[int],
         x, labels = rng.normal(size=(12, 6)), rng.integers(0, 4, 12)
         o.zero_grad()
         t.zero_grad()
-        nn.cross_entropy(ours(fb.asarray(x)), fb.asarray(labels)).backward()
+        nn.functional.cross_entropy(ours(fb.asarray(x)), fb.asarray(labels)).backward()
         torch.nn.functional.cross_entropy(theirs(torch.tensor(x)), torch.tensor(labels)).backward()
         o.step()
         t.step()

@@ -127,7 +127,7 @@ def _fit(model: nn.Module, images: Tensor, labels: Tensor, settings: Settings) -
                 batch = order[step * size : (step + 1) * size]
                 targets = labels[batch]
                 logits = model(images[batch])
-                loss = nn.cross_entropy(logits, targets)
+                loss = nn.functional.cross_entropy(logits, targets)
                 hits = total(argmax(logits, axis=1) == targets)
                 optimizer.zero_grad()
                 loss.backward()

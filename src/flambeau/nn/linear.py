@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from flambeau.dtypes import DType, default_float
 from flambeau.engine.tape import THREAD
-from flambeau.errors import DTypeError, OperandError, ShapeError
-from flambeau.graph.builder import Var
+from flambeau.errors import OperandError
 from flambeau.nn import init
 from flambeau.nn.module import Module
 from flambeau.ops.record import refuse, value_of
-from flambeau.primitives.contract import dot_general
-from flambeau.primitives.elementwise import add
-from flambeau.primitives.views import shape_text
+from flambeau.primitives import dense
 from flambeau.tensor import Tensor
 
 
-def linear(x: Var, weight: Var, *bias: Var) -> Var:
-    """The builder of ``x @ weight.T + bias``."""
-    if x.dtype is not weight.dtype:
-        raise DTypeError(f"Linear: the input is {x.dtype}, the weights are {weight.dtype}: cast one of them")
-    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(
-            f"Linear: an input of shape (..., {weight.shape[1]}) is needed, not {shape_text(x.shape)}; "
-            f"the weight has shape {shape_text(weight.shape)}"
-        )
-    y = dot_general(x, weight, ((x.ndim - 1,), (1,)))
-    return add(y, bias[0]) if bias else y
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``.
+
+    Takes tensors of shape (..., in_features), (out_features, in_features) and (out_features,), all
+    of one dtype.  Raises ``ShapeError`` and ``DTypeError`` where these do not fit.
+
+    >>> import flambeau as fb
+    >>> fb.nn.functional.linear(fb.asarray([1.0, 2.0]), fb.asarray([[3.0, 4.0]]))
+    tensor([11.])
+    """
+    operands = [value_of(x, "linear") for x in (input, weight)]
+    if bias is not None:
+        operands.append(value_of(bias, "linear"))
+    return Tensor(THREAD.tape.record(dense.linear, (), operands))
 
 
 class Linear(Module):
@@ -56,7 +56,7 @@ class Linear(Module):
         operands = [value_of(x, "Linear"), self.weight._value]
         if self.bias is not None:
             operands.append(self.bias._value)
-        return Tensor(THREAD.tape.record(linear, (), operands))
+        return Tensor(THREAD.tape.record(dense.linear, (), operands))
 
     def extra_repr(self) -> str:
         """The sizes."""

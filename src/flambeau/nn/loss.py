@@ -15,7 +15,7 @@ def cross_entropy(input: Tensor, target: Tensor) -> Tensor:
     Raises ``ShapeError`` and ``DTypeError`` where these do not fit.
 
     >>> import flambeau as fb
-    >>> fb.nn.cross_entropy(fb.asarray([[0.0, 0.0]]), fb.asarray([1]))
+    >>> fb.nn.functional.cross_entropy(fb.asarray([[0.0, 0.0]]), fb.asarray([1]))
     tensor(0.6931472)
     """
     operands = [value_of(x, "cross_entropy") for x in (input, target)]
