@@ -6,7 +6,8 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 1. elementwise nodes of one shape that feed each other join, unless something outside lies between;
 2. a contraction takes the elementwise group that alone consumes it as its epilogue;
 3. a reduction takes the elementwise group that produces its operand as its prologue, and the
-   group that consumes it as its epilogue.
+   group that consumes it as its epilogue;
+4. padding and concatenation take the elementwise groups that produce their operands for them alone.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ EPILOGUE_LIMIT = 24
 OPERAND_LIMIT = 24
 WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
+MOVES = frozenset(("pad", "concatenate"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
 _REDUCED = frozenset(
@@ -52,8 +54,8 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
-    ``kind`` is "elementwise", "reduction", "contraction" or "host"; ``root`` is the contraction or
-    the first reduction.
+    ``kind`` is "elementwise", "reduction", "contraction", "move" or "host"; ``root`` is the
+    contraction, the move, or the first reduction.
     """
 
     kind: str
@@ -107,6 +109,8 @@ class _Planner:
         pointwise = node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota"
         if pointwise and self.supports(name, out.dtype, inputs):
             return "elementwise"
+        if name in MOVES and out.dtype.kind != "complex":
+            return "move"
         if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
         if name == "dot_general" and out.dtype in (float32, float64) and inputs[0] is out.dtype:
@@ -281,6 +285,29 @@ class _Planner:
             if self.may_join(group, found):
                 self._merge(group, found)
 
+    def moves(self) -> None:
+        for i, node in enumerate(self.nodes):
+            if self.kind[i] != "move":
+                continue
+            own = self._new("move", i, root=i)
+            operands = node.inputs if node.primitive.name == "concatenate" else node.inputs[:1]
+            for v in operands:
+                group = self.group_of.get(self.maker.get(v, -1))
+                if group is None or group.kind != "elementwise" or len(group.nodes) > EPILOGUE_LIMIT:
+                    continue
+                if self.shape(group.nodes[0]) != self.graph.types[v].shape or not self.may_join(own, group):
+                    continue
+                read = [u for j in group.nodes for u in self.nodes[j].outputs if self._leaves(u, group)]
+                alone = self.users[v] == [i] and operands.count(v) == 1 and v not in self.graph.outputs
+                if alone and read == [v]:
+                    self._merge(own, group)
+
+    def _leaves(self, v: int, group: Group) -> bool:
+        """Whether something outside of ``group``, which computes ``v``, reads it."""
+        return v in self.graph.outputs or any(
+            self.group_of.get(u) is not group for u in self.users.get(v, [])
+        )
+
     # -- order --------------------------------------------------------------------------------
 
     def ordered(self) -> list[Group]:
@@ -341,6 +368,7 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     planner.numbers()
     planner.contractions()
     planner.reductions()
+    planner.moves()
     groups = planner.ordered()
     stored: set[int] = set()
     inside = {v: g for g in groups for i in g.nodes for v in graph.nodes[i].outputs}

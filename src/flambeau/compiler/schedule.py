@@ -13,8 +13,10 @@ from typing import Any
 from flambeau.compiler import contraction, elementwise, reduction
 from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.memory import plan_arena
+from flambeau.compiler.moving import move_tasks
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.tasks import (
+    Part,
     Sources,
     Task,
     contraction_task,
@@ -82,7 +84,7 @@ class _Scheduler:
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
         self.tasks: list[Task | HostStep] = []
-        self.made: dict[int, int] = {}  # value with memory -> task that writes it
+        self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
 
     def run(self) -> Schedule:
         self._views()
@@ -141,9 +143,8 @@ class _Scheduler:
         return View.dense(v, view.shape)
 
     def _add(self, task: Task | HostStep) -> None:
-        writes = task.outputs if isinstance(task, HostStep) else task.writes
-        for v in writes:
-            self.made[v] = len(self.tasks)
+        for v in _writes(task):
+            self.made.setdefault(v, len(self.tasks))
         self.tasks.append(task)
 
     def _group(self, group: Any) -> None:
@@ -155,6 +156,10 @@ class _Scheduler:
                     self._need(self.sources.views[v])
         if group.kind == "host":
             self._host(nodes[0])
+            return
+        if group.kind == "move":
+            for task in move_tasks(self.graph, group, self.sources):
+                self._add(task)
             return
         if group.kind == "elementwise":
             task = elementwise_task(self.graph, group, self.sources)
@@ -220,7 +225,7 @@ class _Scheduler:
             slot += 1
         last: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
-            for base in _reads(task):
+            for base in (*_reads(task), *_writes(task)):
                 last[base] = t
         host = {v for task in self.tasks if isinstance(task, HostStep) for v in task.outputs}
         reuse = self._reuse(set(outputs), last, host)
@@ -284,8 +289,8 @@ class _Scheduler:
         for t, task in enumerate(self.tasks):
             if t <= after or not isinstance(task, Task) or task.kernel.family != "elementwise":
                 continue
-            for v in task.writes:
-                if v not in outputs or v in host:
+            for v in task.operands:
+                if not isinstance(v, int) or v not in outputs or v in host:
                     continue
                 for view in task.operands:
                     if not isinstance(view, View) or view.base not in free or last.get(view.base) != t:
@@ -301,11 +306,12 @@ class _Scheduler:
     def _calls(self, task: Task, place: dict[int, Pointer], workspace: Pointer) -> list[Call]:
         pointers = []
         for operand, described in zip(task.operands, task.kernel.operands, strict=True):
-            if isinstance(operand, View):
-                at = place[operand.base]
-                pointers.append(Pointer(at.slot, at.offset + operand.offset * described.dtype.itemsize))
-            else:
+            if isinstance(operand, int):
                 pointers.append(place[operand])
+            else:
+                view = operand.view if isinstance(operand, Part) else operand
+                at = place[view.base]
+                pointers.append(Pointer(at.slot, at.offset + view.offset * described.dtype.itemsize))
         entry = self.entry(task.kernel)
         family = task.kernel.family
         if family == "elementwise":
@@ -318,6 +324,10 @@ def _reads(task: Task | HostStep) -> list[int]:
     if isinstance(task, HostStep):
         return [view.base for view, _ in task.inputs if view is not None]
     return task.reads
+
+
+def _writes(task: Task | HostStep) -> list[int]:
+    return task.outputs if isinstance(task, HostStep) else task.writes
 
 
 def _runs_on_host(task: Task | HostStep) -> bool:

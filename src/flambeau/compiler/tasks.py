@@ -13,14 +13,24 @@ from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The elements of a value that a task writes, leaving the others to other tasks."""
+
+    view: View
+
+
+Place = View | Part | int
+
+
 @dataclass(slots=True)
 class Task:
-    """A kernel, its sizes, and per operand a view (read) or the number of the value it writes."""
+    """A kernel, its sizes, and per operand a view (read), or the number or part of the value it writes."""
 
     kernel: Kernel
     sizes: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
-    operands: list[View | int]
+    operands: list[Place]
 
     @property
     def reads(self) -> list[int]:
@@ -28,7 +38,7 @@ class Task:
 
     @property
     def writes(self) -> list[int]:
-        return [o for o in self.operands if isinstance(o, int)]
+        return [o.view.base if isinstance(o, Part) else o for o in self.operands if not isinstance(o, View)]
 
 
 @dataclass(slots=True)
@@ -47,7 +57,7 @@ class Body:
         self.sources = sources
         self.instrs: list[Instr] = []
         self.values: dict[int, int] = {}
-        self.operands: list[tuple[DType, Role, View | int]] = []
+        self.operands: list[tuple[DType, Role, Place]] = []
         self._loads: dict[Any, int] = {}
 
     def add(
@@ -57,7 +67,7 @@ class Body:
         self.instrs.append(Instr(op, dtype, args, operand, number))
         return len(self.instrs) - 1
 
-    def operand(self, dtype: DType, role: Role, place: View | int) -> int:
+    def operand(self, dtype: DType, role: Role, place: Place) -> int:
         """A new operand; returns its number."""
         self.operands.append((dtype, role, place))
         return len(self.operands) - 1
@@ -87,10 +97,10 @@ class Body:
         out = node.outputs[0]
         self.values[out] = self.add(node.primitive.name, self.graph.types[out].dtype, args)
 
-    def store(self, v: int) -> None:
-        """Write value ``v`` to memory of its own."""
+    def store(self, v: int, part: Part | None = None) -> None:
+        """Write value ``v`` to memory of its own, or to a part of another value."""
         dtype = self.graph.types[v].dtype
-        self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, v))
+        self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, part or v))
 
 
 def stride_kinds(steps: Sequence[int], one_at: Sequence[int]) -> tuple[Stride, ...]:
@@ -122,7 +132,7 @@ def elementwise_task(graph: Graph, group: Group, sources: Sources) -> Task:
     for v in group.outputs:
         body.store(v)
     shape: tuple[int, ...] = graph.types[group.outputs[0]].shape  # type: ignore[assignment]
-    return _pointwise(body, shape)
+    return pointwise(body, shape)
 
 
 def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
@@ -130,16 +140,22 @@ def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
     body = Body(graph, Sources({}, {}))
     made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
     body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, v))
-    return _pointwise(body, source.shape)
+    return pointwise(body, source.shape)
 
 
-def _pointwise(body: Body, shape: tuple[int, ...]) -> Task:
-    strides = [
-        place.strides if isinstance(place, View) else dense_strides(shape) for _, _, place in body.operands
-    ]
+def strides_of(place: Place, shape: Sequence[int]) -> tuple[int, ...]:
+    """The steps of an operand over points of ``shape``."""
+    if isinstance(place, View):
+        return place.strides
+    return place.view.strides if isinstance(place, Part) else dense_strides(shape)
+
+
+def pointwise(body: Body, shape: tuple[int, ...]) -> Task:
+    """The elementwise kernel of a body over points of ``shape``."""
+    strides = [strides_of(place, shape) for _, _, place in body.operands]
     sizes, steps, _ = collapse(shape, strides)
     if not sizes:  # one point
-        sizes, steps = [1], [[1 if isinstance(p, int) else 0] for _, _, p in body.operands]
+        sizes, steps = [1], [[0 if isinstance(p, View) else 1] for _, _, p in body.operands]
     axes = [AxisKind.GRID] * (len(sizes) - 1) + [AxisKind.VECTOR]
     return _finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,))
 
@@ -320,6 +336,7 @@ def contraction_task(graph: Graph, group: Group, sources: Sources, product: Prod
         [*b_steps[:nb], 0, b_steps[nb + 1], b_steps[nb]],
     ]
     for number, (operand_dtype, role, place) in enumerate(body.operands[2:], 2):
+        assert not isinstance(place, Part)
         view = place if isinstance(place, View) else View.dense(place, shape)
         view, steps = steps_of(view, out_blocks)
         if isinstance(place, View):
