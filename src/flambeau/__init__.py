@@ -395,7 +395,7 @@ pi = math.pi
 newaxis = None
 
 # Loaded when first used, so that importing flambeau stays quick.
-_SUBMODULES = ("data", "errors", "io", "nn", "optim", "transforms")
+_SUBMODULES = ("data", "errors", "io", "nn", "optim", "training", "transforms")
 _LATE = {
     name: module
     for module, names in {

@@ -1,0 +1,5 @@
+"""Training: `Model` with Keras's methods, callbacks and metrics."""
+
+from flambeau.training import metrics
+
+__all__ = ["metrics"]
