@@ -40,9 +40,11 @@ def disagreement(label: str, first: Program, second: Program) -> CaptureError | 
                     u, v = a.numbers[number], b.numbers[number]
                     number += 1
                     if u is not v and (isinstance(u, Cell) or isinstance(v, Cell) or freeze(u) != freeze(v)):
-                        return _at(
-                            CaptureError(f"{before}the number {u!r} is now {v!r}{advice}"), b, position
-                        )
+                        if isinstance(u, Cell) and isinstance(v, Cell):
+                            what = "random numbers come from another generator"
+                        else:
+                            what = f"the number {u!r} is now {v!r}"
+                        return _at(CaptureError(f"{before}{what}{advice}"), b, position)
         position += len(x.types)
     if len(old) != len(new):
         more, which = (old, "first") if len(old) > len(new) else (new, "second")

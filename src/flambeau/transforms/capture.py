@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ReferenceType, ref
 
+from flambeau.dtypes import uint64
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import HOOKS, THREAD, Cell, Tape, Value, leaf
 from flambeau.errors import TraceError
+from flambeau.random import Generator, Operand
 from flambeau.tensor import Tensor
 from flambeau.transforms.tracing import apply
 
@@ -140,6 +142,42 @@ class Changes:
         self.graded = graded
         self.made = made
         self.steps = steps
+
+
+class Draw:
+    """A draw of random numbers: what stands for its key and its counter in a recording."""
+
+    __slots__ = ("counter", "generator", "key")
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+        self.key, self.counter = Cell(0), Cell(0)
+
+    def operands(self) -> tuple[Operand, Operand]:
+        return (self.key, uint64), (self.counter, uint64)
+
+
+class Draws:
+    """The draws that a function makes, in order, noted instead of made while it is recorded.
+
+    A second recording is given the ``earlier`` ones: where it draws from the same generators in the
+    same order, it has the same operands.
+    """
+
+    __slots__ = ("earlier", "made")
+
+    def __init__(self, earlier: Sequence[Draw] = ()) -> None:
+        self.earlier = earlier
+        self.made: list[Draw] = []
+
+    def take(self, generator: Generator) -> tuple[Operand, Operand]:
+        """The operands of the next draw, from ``generator``."""
+        n = len(self.made)
+        draw = self.earlier[n] if n < len(self.earlier) else None
+        if draw is None or draw.generator is not generator:
+            draw = Draw(generator)
+        self.made.append(draw)
+        return draw.operands()
 
 
 class Update:

@@ -20,13 +20,14 @@ import numpy as np
 from flambeau.engine.convert import from_array
 from flambeau.engine.flatten import flatten
 from flambeau.engine.modes import grad_enabled
-from flambeau.engine.tape import THREAD, Value
+from flambeau.engine.tape import THREAD, Cell, Value
 from flambeau.errors import OperandError
 from flambeau.graph.graph import freeze
+from flambeau.random import CAPTURE
 from flambeau.tensor import Tensor
 from flambeau.transforms import tree
 from flambeau.transforms.agreement import disagreement
-from flambeau.transforms.capture import OfTensor, Snapshot, Update, run
+from flambeau.transforms.capture import Draw, Draws, OfTensor, Snapshot, Update, run
 from flambeau.transforms.tracing import Function, Recording, name_of, trace
 from flambeau.transforms.tree import Structure
 
@@ -36,7 +37,14 @@ LOG = logging.getLogger("flambeau.compile")
 class Program:
     """One recording of a function: its graph, where its operands come from, and what it updates."""
 
-    def __init__(self, label: str, f: Function, leaves: Sequence[Any], structure: Structure) -> None:
+    def __init__(
+        self,
+        label: str,
+        f: Function,
+        leaves: Sequence[Any],
+        structure: Structure,
+        earlier: Sequence[Draw] = (),
+    ) -> None:
         tensors = [x for x in leaves if isinstance(x, Tensor)]
         items = [x._value.type if isinstance(x, Tensor) else x for x in leaves]
         needs = [isinstance(x, Tensor) and x.requires_grad for x in leaves]
@@ -101,10 +109,14 @@ class Program:
             return [*plain, *news]
 
         arguments = Structure(tuple, (0, 1), structure.children)
+        draws = Draws(earlier)
+        token = CAPTURE.set(draws.take)
         try:
             recording = trace(label, record, items, arguments, needs)
         finally:
+            CAPTURE.reset(token)
             snapshot.restore()
+        self.draws = draws.made
         self.updates = updates
         self.recording: Recording = recording
         self.graph = recording.graph
@@ -143,12 +155,14 @@ class Program:
             cell.value += step
         operands: list[Any] = [t._value for t in tensors]
         operands += [s if type(s) is Value else s.read() for s in self.sources]  # type: ignore[union-attr]
-        operands += self.numbers
+        operands += self._drawn() if self.draws else self.numbers
         try:
             made = run(self.graph, operands, self.updates, tensors, self.grad)
         except BaseException:
             for cell, step in self.steps:
                 cell.value -= step
+            for draw in self.draws:
+                draw.generator.advance(-1)
             raise
         for t in self.cleared:
             t._grad = None
@@ -163,6 +177,14 @@ class Program:
             else:
                 out.append(x)
         return self.structure.unflatten(out)
+
+
+    def _drawn(self) -> list[Any]:
+        """The numbers of one call, with key and counter of each draw that it makes."""
+        known: dict[Any, int] = {}
+        for draw in self.draws:
+            known[draw.key], known[draw.counter] = draw.generator.advance()
+        return [(known.get(x, x), dtype) if type(x) is Cell else (x, dtype) for x, dtype in self.numbers]
 
 
 def type_of_gradient_is_gone(source: OfTensor) -> bool:
@@ -181,7 +203,7 @@ class compile:
     recently used are dropped.  Tensors that the function closes over are read at each call, and
     those it updates in place, and gradients it sets, are updated at each call.  What else it
     depends on must stay the same: the second call with a signature records again and raises
-    ``CaptureError`` where anything differs.  Inside, a tensor's value cannot be looked at
+    ``CaptureError`` where anything differs.  Random numbers are drawn anew at each call.  Inside, a tensor's value cannot be looked at
     (``TraceError``).
 
     ``explain()`` says in a sentence each why the function was recorded again; the same goes to the
@@ -259,7 +281,8 @@ class compile:
         self, signature: Any, found: Any, leaves: list[Any], structure: Structure, tensors: list[Tensor]
     ) -> Any:
         self._programs.pop(signature, None)
-        program = Program(self._label, self._f, leaves, structure)
+        earlier = found[0].draws if found is not None else ()
+        program = Program(self._label, self._f, leaves, structure, earlier)
         agreed = False
         if found is not None:
             error = disagreement(self._label, found[0], program)
