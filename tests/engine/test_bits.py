@@ -170,7 +170,6 @@ def test_strides_do_not_change_bits() -> None:
         assert len(bits) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="what several uses in one recording add up to is added as one sum")
 def test_looking_does_not_change_gradients() -> None:
     """A gradient is one chain of additions, from the last use to the first, wherever recordings end."""
     x, c = floats(1000), [floats(1000, seed=i) for i in range(1, 5)]

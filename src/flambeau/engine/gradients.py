@@ -107,40 +107,79 @@ class _Work:
             return False
         return self.frontier.reachable(source)
 
+    def partial(self, mark: Value, here: Tape | Segment | None) -> Value | None:
+        """The gradient that has reached a leaf of ``here`` so far, from later recordings."""
+        source = mark.source
+        if self.ends(mark, here):
+            return self.results.get(mark)
+        tables: Any = self.tapes if isinstance(source, Tape) else self.segments
+        known: Value | None = tables.get(source, {}).get(mark.position)
+        return known
+
     def deliver(self, mark: Value, g: Value, here: Tape | Segment | None) -> None:
-        """A gradient has reached a leaf of ``here``: it goes on, or it is a result."""
-        if not self.wants(mark):
-            source = mark.source
-            if isinstance(source, Freed):
-                raise GradientError(_FREED)
-            if isinstance(source, (Tape, Segment)) and source is not here:
-                self.arrive(mark, g)
-                return
-        known = self.results.get(mark)
-        self.results[mark] = g if known is None else record_add(known, g)
+        """The gradient of a leaf of ``here``, ``partial`` included: it goes on, or it is a result."""
+        source = mark.source
+        if isinstance(source, Freed) and not self.wants(mark) and here is not None:
+            raise GradientError(_FREED)
+        if self.ends(mark, here):
+            self.results[mark] = g
+            return
+        if self.frontier is not None and not self.frontier.reachable(source):  # type: ignore[arg-type]
+            return
+        if isinstance(source, Tape):
+            self.tapes.setdefault(source, {})[mark.position] = g
+        elif isinstance(source, Segment):
+            if source not in self.segments:
+                heapq.heappush(self.heap, (-source.order, id(source), source))
+            self.segments.setdefault(source, {})[mark.position] = g
 
     def arrive(self, value: Value, g: Value) -> None:
         """A gradient of ``value`` that has yet to be taken through what the value came from."""
-        source = value.source
-        if self.wants(value) or not isinstance(source, (Tape, Segment)):
-            self.deliver(value, g, None)
-            return
-        if self.frontier is not None and not self.frontier.reachable(source):
-            return
-        if isinstance(source, Tape):
-            table = self.tapes.setdefault(source, {})
-        else:
-            if source not in self.segments:
-                heapq.heappush(self.heap, (-source.order, id(source), source))
-            table = self.segments.setdefault(source, {})
-        known = table.get(value.position)
-        table[value.position] = g if known is None else record_add(known, g)
+        known = self.partial(value, None)
+        self.deliver(value, g if known is None else record_add(known, g), None)
+
+    def ends(self, mark: Value, here: Tape | Segment | None) -> bool:
+        """Whether gradients of a leaf of ``here`` go no further."""
+        source = mark.source
+        return self.wants(mark) or source is here or not isinstance(source, (Tape, Segment))
 
     def wanted_in(self, source: Tape | Segment) -> dict[int, Value]:
         """The wanted values that are no leaves of ``source``, by their number there."""
         if self.frontier is None:
             return {}
         return {w.position: w for w in self.frontier.wanted if w.source is source}
+
+
+class _Leaves:
+    """The leaves of one recording, by number, and what has reached them from later ones.
+
+    Two leaves may be the same value of an earlier recording; the first one asked for has what
+    reached it so far.
+    """
+
+    def __init__(self, work: _Work, targets: dict[int, Value], here: Tape | Segment) -> None:
+        self.work = work
+        self.targets = targets
+        self.here = here
+        self.owners: dict[Any, int] = {}
+
+    def _place(self, v: int) -> Any:
+        mark = self.targets[v]
+        return mark if self.work.ends(mark, self.here) else (mark.source, mark.position)
+
+    def partial(self, v: int) -> Value | None:
+        """The gradient that leaf ``v`` starts from."""
+        if self.owners.setdefault(self._place(v), v) != v:
+            return None
+        return self.work.partial(self.targets[v], self.here)
+
+    def deliver(self, gradients: dict[int, Value]) -> None:
+        """Hand on gradients, each with what its leaf started from."""
+        done: dict[Any, Value] = {}
+        for v, g in gradients.items():
+            place = self._place(v)
+            done[place] = total = record_add(done[place], g) if place in done else g
+            self.work.deliver(self.targets[v], total, self.here)
 
 
 def record_add(x: Value, y: Value) -> Value:
@@ -244,26 +283,38 @@ def _pull(
     marks: Sequence[int],
     stops: frozenset[int],
     hooks: dict[int, list[Hook]],
+    partial: Callable[[int], Value | None],
     call: Callable[[Pullback, list[Value]], Sequence[Value]],
 ) -> dict[int, Value]:
     """Pull cotangents of one recording back to its marks, stopping at each hooked value on the way.
 
     Hooked values are visited from last to first, so each one's gradient is complete when its hook
-    sees it.  At ``stops``, which are marks too, gradients end.
+    sees it.  At ``stops``, which are marks too, gradients end.  What later recordings contributed
+    to a mark, its ``partial`` gradient, goes in as a seed: so a gradient is one chain of additions
+    from the last use to the first, wherever recordings end.
     """
     arrived = dict(table)
     remaining = {v for v in hooks if v not in marks}
     results: dict[int, Value] = {}
+
+    def so_far(v: int) -> Value | None:
+        if v in remaining:
+            return arrived.get(v)
+        return results[v] if v in results else partial(v)
+
     while True:
         direct = {v: g for v, g in arrived.items() if v not in remaining}
         if direct:
-            found = _cached_pullback(
-                state, tuple(direct), (*marks, *sorted(remaining)), stops | frozenset(remaining)
-            )
             arrived = {v: g for v, g in arrived.items() if v in remaining}
-            for v, g in zip(found.sources, call(found, list(direct.values())), strict=True):
+            wanted, cut = (*marks, *sorted(remaining)), stops | frozenset(remaining)
+            found = _cached_pullback(state, tuple(direct), wanted, cut)
+            known = {v: g for v in found.sources if (g := so_far(v)) is not None}
+            seeds = {v: g for v, g in known.items() if v not in direct}
+            if seeds:
+                found = _cached_pullback(state, (*direct, *seeds), wanted, cut)
+            for v, g in zip(found.sources, call(found, [*direct.values(), *seeds.values()]), strict=True):
                 into = arrived if v in remaining else results
-                into[v] = record_add(into[v], g) if v in into else g
+                into[v] = record_add(known[v], g) if v in known and v not in seeds else g
         if not arrived:
             return results
         last = max(arrived)
@@ -311,8 +362,8 @@ def _tape_step(tape: Tape, work: _Work, retain: bool, create_graph: bool) -> Non
         return _as_tuple(THREAD.tape.record(entry, (), seeds))
 
     hooks = {flat.values[p]: h for p, h in tape.hooks.items()}
-    for v, g in _pull(state, table, tuple(targets), stops, hooks, call).items():
-        work.deliver(targets[v], g, tape)
+    leaves = _Leaves(work, targets, tape)
+    leaves.deliver(_pull(state, table, tuple(targets), stops, hooks, leaves.partial, call))
 
 
 def _call_from_within(
@@ -391,8 +442,8 @@ def _segment_step(segment: Segment, work: _Work, retain: bool) -> None:
         return _as_tuple(THREAD.tape.record(apply_graph, (_portable(state, found),), operands))
 
     table = work.segments.pop(segment)
-    for v, g in _pull(state, table, tuple(targets), frozenset(inner), segment.hooks, call).items():
-        work.deliver(targets[v], g, segment)
+    leaves = _Leaves(work, targets, segment)
+    leaves.deliver(_pull(state, table, tuple(targets), frozenset(inner), segment.hooks, leaves.partial, call))
     if not retain:
         segment.kept = None
 
