@@ -17,6 +17,7 @@ import flambeau as fb
 from flambeau.errors import (
     DeviceError,
     DTypeError,
+    FlambeauError,
     GradientError,
     OperandError,
     OutOfBoundsError,
@@ -102,6 +103,10 @@ LOCATED = [
     shape(lambda: fb.where(TRUTH, X, VECTOR), "where: shapes (3, 4) and (5,)"),
     shape(lambda: fb.clip(X, VECTOR, None), "clip: shapes (3, 4) and (5,)"),
     shape(lambda: X @ ones(3, 4), "matmul: shapes (3, 4) and (3, 4) do not fit: contracted sizes 4 and 3"),
+    operand(lambda: X.matmul(3), "matmul: a tensor is needed, not int"),
+    operand(lambda: fb.sum(X, axis=True), "an axis or a size must be an integer, not True"),
+    operand(lambda: X.mean(axis=1.0), "an axis or a size must be an integer, not 1.0"),
+    operand(lambda: fb.sum(leaf()).backward(3), "backward: gradient must be a tensor or None, not int"),
     shape(lambda: fb.matmul(X, SCALAR), "matmul: shapes (3, 4) and ()", "at least one axis"),
     shape(lambda: VECTOR @ X, "matmul: shapes (5,) and (3, 4)", "5 and 3"),
     shape(lambda: CUBE @ ones(3, 4, 5), "matmul: the leading axes of shapes (2, 3, 4) and (3, 4, 5)"),
@@ -505,6 +510,19 @@ def test_matrices_that_have_no_result(run: Callable[[], Any], text: str) -> None
 def test_negative_powers_of_integers() -> None:
     made = WHOLE ** evaluated([-1, 2])
     with pytest.raises(OperandError, match=r"pow: integers have no negative powers.*\n  at test_errors\.py"):
+        made.numpy()
+
+
+@pytest.mark.usefixtures("both_executors")
+def test_what_numpy_raises_names_operation_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flambeau.primitives.sorting import sort_p
+
+    def overflowing(*_: Any, **__: Any) -> Any:
+        raise OverflowError("too large to convert")
+
+    monkeypatch.setattr(sort_p, "reference", overflowing)
+    made = fb.sort(X * 2.0)
+    with pytest.raises(FlambeauError, match=r"sort: too large .*float32\[3, 4\]\n  at test_errors\.py"):
         made.numpy()
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
 from flambeau.dtypes import DType, as_dtype
 from flambeau.engine.convert import number_dtype
 from flambeau.errors import DTypeError, FlambeauError, OperandError, located
@@ -20,8 +22,16 @@ Axis = int | tuple[int, ...] | list[int] | None
 Number = bool | int | float | complex
 
 
-def _hashed(axis: Any) -> Any:
-    return tuple(axis) if isinstance(axis, list) else axis
+def hashed(axes: Any) -> Any:
+    """Axes or sizes as part of a key: lists become tuples, and no number passes for an equal integer."""
+    if axes is None or type(axes) is int:
+        return axes
+    if isinstance(axes, list):
+        axes = tuple(axes)
+    for x in axes if isinstance(axes, tuple) else (axes,):
+        if isinstance(x, (bool, float, complex, np.floating, np.bool)):
+            _refuse(OperandError(f"an axis or a size must be an integer, not {x!r}"))
+    return axes
 
 
 def _refuse(error: FlambeauError) -> NoReturn:
@@ -63,9 +73,10 @@ class Methods:
 
     # -- shape ---------------------------------------------------------------------------------
 
-    def reshape(self, shape: int | tuple[int, ...]) -> Tensor:
-        """``fb.reshape``: the same elements under another shape; one size may be -1."""
-        return self._record(array_api.reshape, (_hashed(shape),))  # type: ignore[no-any-return]
+    def reshape(self, *shape: Any) -> Tensor:
+        """``fb.reshape``: the same elements under another shape, a tuple or sizes; one may be -1."""
+        sizes = shape[0] if len(shape) == 1 else shape
+        return self._record(array_api.reshape, (hashed(sizes),))  # type: ignore[no-any-return]
 
     def flatten(self, *, start_axis: int = 0, end_axis: int = -1) -> Tensor:
         """``fb.flatten``: several axes, or all, as one."""
@@ -73,29 +84,29 @@ class Methods:
 
     def expand_dims(self, axis: int | tuple[int, ...]) -> Tensor:
         """``fb.expand_dims``: new axes of size 1."""
-        return self._record(array_api.expand_dims, (_hashed(axis),))  # type: ignore[no-any-return]
+        return self._record(array_api.expand_dims, (hashed(axis),))  # type: ignore[no-any-return]
 
     def squeeze(self, axis: int | tuple[int, ...]) -> Tensor:
         """``fb.squeeze``: without axes of size 1."""
-        return self._record(array_api.squeeze, (_hashed(axis),))  # type: ignore[no-any-return]
+        return self._record(array_api.squeeze, (hashed(axis),))  # type: ignore[no-any-return]
 
     def permute_dims(self, axes: tuple[int, ...]) -> Tensor:
         """``fb.permute_dims``: the axes in another order."""
-        return self._record(array_api.permute_dims, (_hashed(axes),))  # type: ignore[no-any-return]
+        return self._record(array_api.permute_dims, (hashed(axes),))  # type: ignore[no-any-return]
 
     def moveaxis(self, source: int | tuple[int, ...], destination: int | tuple[int, ...]) -> Tensor:
         """``fb.moveaxis``: axes moved elsewhere."""
-        return self._record(array_api.moveaxis, (_hashed(source), _hashed(destination)))  # type: ignore[no-any-return]
+        return self._record(array_api.moveaxis, (hashed(source), hashed(destination)))  # type: ignore[no-any-return]
 
     def broadcast_to(self, shape: tuple[int, ...]) -> Tensor:
         """``fb.broadcast_to``: repeated to a shape."""
-        return self._record(array_api.broadcast, (_hashed(shape),))  # type: ignore[no-any-return]
+        return self._record(array_api.broadcast, (hashed(shape),))  # type: ignore[no-any-return]
 
-    def flip(self, *, axis: Axis = None) -> Tensor:
+    def flip(self, axis: Axis = None) -> Tensor:
         """``fb.flip``: the order along axes turned round."""
-        return self._record(array_api.flip, (_hashed(axis),))  # type: ignore[no-any-return]
+        return self._record(array_api.flip, (hashed(axis),))  # type: ignore[no-any-return]
 
-    def repeat(self, repeats: int, *, axis: int | None = None) -> Tensor:
+    def repeat(self, repeats: int, axis: int | None = None) -> Tensor:
         """``fb.repeat``: each element several times in a row."""
         return self._record(array_api.repeat, (repeats, axis))  # type: ignore[no-any-return]
 
@@ -111,57 +122,57 @@ class Methods:
 
     # -- reductions ----------------------------------------------------------------------------
 
-    def sum(self, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
         """``fb.sum``: the sum over ``axis``."""
-        return self._record(array_api.sum, (_hashed(axis), _dtype(dtype), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.sum, (hashed(axis), _dtype(dtype), keepdims))  # type: ignore[no-any-return]
 
-    def prod(self, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    def prod(self, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
         """``fb.prod``: the product over ``axis``."""
-        return self._record(array_api.prod, (_hashed(axis), _dtype(dtype), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.prod, (hashed(axis), _dtype(dtype), keepdims))  # type: ignore[no-any-return]
 
-    def mean(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.mean``: the mean over ``axis``."""
-        return self._record(array_api.mean, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.mean, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def max(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.max``: the largest element over ``axis``."""
-        return self._record(array_api.max, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.max, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def min(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.min``: the smallest element over ``axis``."""
-        return self._record(array_api.min, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.min, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def any(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.any``: whether an element over ``axis`` is true."""
-        return self._record(array_api.any, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.any, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def all(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.all``: whether all elements over ``axis`` are true."""
-        return self._record(array_api.all, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.all, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def count_nonzero(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def count_nonzero(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.count_nonzero``: how many elements over ``axis`` are not zero."""
-        return self._record(array_api.count_nonzero, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.count_nonzero, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def logsumexp(self, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
         """``fb.logsumexp``: ``log(sum(exp(x)))`` over ``axis``."""
-        return self._record(array_api.logsumexp, (_hashed(axis), keepdims))  # type: ignore[no-any-return]
+        return self._record(array_api.logsumexp, (hashed(axis), keepdims))  # type: ignore[no-any-return]
 
-    def var(self, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    def var(self, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
         """``fb.var``: the variance over ``axis``, divisor ``n - correction``."""
         number = (correction, array_api.deviation_dtype(self.dtype))
-        return self._record(array_api.var, (_hashed(axis), keepdims), number)  # type: ignore[no-any-return]
+        return self._record(array_api.var, (hashed(axis), keepdims), number)  # type: ignore[no-any-return]
 
-    def std(self, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    def std(self, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
         """``fb.std``: the standard deviation over ``axis``, divisor ``n - correction``."""
         number = (correction, array_api.deviation_dtype(self.dtype))
-        return self._record(array_api.std, (_hashed(axis), keepdims), number)  # type: ignore[no-any-return]
+        return self._record(array_api.std, (hashed(axis), keepdims), number)  # type: ignore[no-any-return]
 
-    def argmax(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """``fb.argmax``: where the largest element lies."""
         return self._record(array_api.argmax, (axis, keepdims))  # type: ignore[no-any-return]
 
-    def argmin(self, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Tensor:
         """``fb.argmin``: where the smallest element lies."""
         return self._record(array_api.argmin, (axis, keepdims))  # type: ignore[no-any-return]
 
@@ -177,29 +188,29 @@ class Methods:
         """``fb.cumulative_prod``: running products."""
         return self._record(array_api.cumulative_prod, (axis, _dtype(dtype), include_initial))  # type: ignore[no-any-return]
 
-    def softmax(self, *, axis: int = -1) -> Tensor:
+    def softmax(self, axis: int = -1) -> Tensor:
         """``fb.softmax``: exponentials that sum to 1 along ``axis``."""
         return self._record(array_api.softmax, (axis,))  # type: ignore[no-any-return]
 
-    def log_softmax(self, *, axis: int = -1) -> Tensor:
+    def log_softmax(self, axis: int = -1) -> Tensor:
         """``fb.log_softmax``: the logarithm of ``softmax``."""
         return self._record(array_api.log_softmax, (axis,))  # type: ignore[no-any-return]
 
     # -- order and selection -------------------------------------------------------------------
 
-    def sort(self, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    def sort(self, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
         """``fb.sort``: the elements in order along ``axis``."""
         return self._record(array_api.sort, (axis, descending, stable))  # type: ignore[no-any-return]
 
-    def argsort(self, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    def argsort(self, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
         """``fb.argsort``: the indices that sort."""
         return self._record(array_api.argsort, (axis, descending, stable))  # type: ignore[no-any-return]
 
-    def take(self, indices: Tensor, *, axis: int | None = None) -> Tensor:
+    def take(self, indices: Tensor, axis: int | None = None) -> Tensor:
         """``fb.take``: the slices at ``indices``."""
         return self._record(array_api.take, (axis,), indices)  # type: ignore[no-any-return]
 
-    def take_along_axis(self, indices: Tensor, *, axis: int = -1) -> Tensor:
+    def take_along_axis(self, indices: Tensor, axis: int = -1) -> Tensor:
         """``fb.take_along_axis``: for each position the element at ``indices``."""
         return self._record(advanced.take_along_axis, (axis,), indices)  # type: ignore[no-any-return]
 

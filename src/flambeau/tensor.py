@@ -195,6 +195,8 @@ class Tensor(Methods):
             return f"<tensor {value.type} in {value.source.abstract}>"
         body = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=200, edgeitems=3)
         parts = [body]
+        if self.size == 0 and self.ndim != 1:
+            parts.append(f"shape={views.shape_text(self.shape)}")
         if self.dtype.name not in ("float32", "int64", "bool", "complex64") or self.size == 0:
             parts.append(f"dtype={self.dtype.name}")
         if self.device.kind != "cpu":
@@ -314,6 +316,8 @@ class Tensor(Methods):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise _at(OperandError(f"grad: a tensor or None is needed, not {type(value).__name__}"))
         if value is not None and (value.shape != self.shape or value.dtype is not self.dtype):
             raise _at(ShapeError(f"grad: {value._value.type} given for a tensor of {self._value.type}"))
         self._grad = value
@@ -333,6 +337,10 @@ class Tensor(Methods):
                     f"backward: a tensor of shape {views.shape_text(self.shape)} needs the argument "
                     "gradient; without it only a single element can be differentiated"
                 )
+            )
+        if gradient is not None and not isinstance(gradient, Tensor):
+            raise _at(
+                OperandError(f"backward: gradient must be a tensor or None, not {type(gradient).__name__}")
             )
         if gradient is not None and gradient.shape != self.shape:
             raise _at(

@@ -222,3 +222,11 @@ def test_training_by_hand_without_looking() -> None:
     for rate in (0.02, 0.01, 0.02):
         expected -= rate * 2 * 3 * expected
     assert abs(w[0].item() - expected) < 1e-5
+
+
+def test_step_functions_have_gradient_zero() -> None:
+    for f in (fb.floor, fb.ceil, fb.trunc, fb.round, fb.sign):
+        x = fb.asarray([-1.5, 0.5, 2.0], requires_grad=True)
+        fb.sum(f(x)).backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [0.0, 0.0, 0.0]

@@ -26,6 +26,7 @@ from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
 from flambeau.errors import FlambeauError
 from flambeau.graph.graph import Graph, Node, compact, freeze
+from flambeau.graph.interpreter import run_node
 from flambeau.graph.types import TensorType
 from flambeau.graph.verifier import CHECKS
 from flambeau.runtime.buffers import Buffer
@@ -257,11 +258,11 @@ class NativeExecutable:
 def _compute(node: Node, arrays: Sequence[np.ndarray]) -> list[Buffer]:
     """The outputs of a node by its NumPy rule."""
     try:
-        made = node.primitive.reference(*arrays, **node.attrs)
+        made = run_node(node, arrays)
     except FlambeauError as error:
         raise NodeFailure(error, node.where) from error
     buffers = []
-    for array in made if isinstance(made, tuple) else (made,):
+    for array in made:
         dense = np.ascontiguousarray(array)
         if not dense.flags.owndata or not dense.flags.writeable:
             dense = dense.copy()  # results must not share memory that the arena will reuse

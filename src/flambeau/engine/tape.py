@@ -22,7 +22,7 @@ from weakref import ReferenceType
 from flambeau.devices import Device, cpu
 from flambeau.dtypes import DType
 from flambeau.engine.modes import grad_enabled
-from flambeau.errors import DeviceError, FlambeauError, TraceError, located
+from flambeau.errors import DeviceError, FlambeauError, OperandError, TraceError, located
 from flambeau.graph.builder import GraphBuilder, Var
 from flambeau.graph.graph import Graph
 from flambeau.graph.types import TensorType
@@ -210,8 +210,13 @@ class Tape:
 
     # -- recording ----------------------------------------------------------------------------
 
-    def leaf(self, value: Value) -> int:
-        """Number a value that was not recorded here; returns its position."""
+    def leaf(self, value: Value, user: Any = None) -> int:
+        """Number a value that was not recorded here, for ``user``'s sake; returns its position."""
+        if type(value) is not Value:
+            error = OperandError(
+                f"{getattr(user, '__name__', 'operand')}: a tensor is needed, not {type(value).__name__}"
+            )
+            raise located(error, str(caller(self.layer)))
         if value.data is None and not self.encloses(value.source):
             source = value.source
             if isinstance(source, Tape) and source.abstract:
@@ -276,7 +281,7 @@ class Tape:
                 ids.append(v[1])
             else:
                 i = index.get(v)
-                ids.append(self.leaf(v) if i is None else i)
+                ids.append(self.leaf(v, fn) if i is None else i)
         key = (fn, attrs, tuple(ids))
         state = self.state
         grad = grad_enabled.get()

@@ -12,6 +12,7 @@ import numpy as np
 
 from flambeau.errors import FlambeauError, located
 from flambeau.graph.graph import Graph, Node
+from flambeau.graph.primitive import Effect
 from flambeau.graph.where import Where
 
 Array = np.ndarray[Any, Any]
@@ -21,6 +22,20 @@ Watch = Callable[[Node, Sequence[Array], Sequence[Array]], None]
 
 def _located(error: FlambeauError, where: Where) -> BaseException:
     return located(error, str(where))
+
+
+def run_node(node: Node, operands: Sequence[Array]) -> tuple[Array, ...]:
+    """The outputs of a node; what NumPy raises comes as a ``FlambeauError`` that names the operation."""
+    try:
+        made: Any = node.primitive.reference(*operands, **node.attrs)
+    except FlambeauError:
+        raise
+    except (ArithmeticError, ValueError, TypeError, IndexError) as error:
+        if node.primitive.effect is Effect.HOST:
+            raise  # the user's own
+        shapes = ", ".join([f"{x.dtype}{list(x.shape)}" for x in operands]) or "no operands"
+        raise FlambeauError(f"{node.primitive.name}: {error}, with {shapes}") from error
+    return made if isinstance(made, tuple) else (made,)
 
 
 def interpret(
@@ -40,9 +55,7 @@ def interpret(
     for i, node in enumerate(graph.nodes):
         operands = [env[v] for v in node.inputs]
         try:
-            made = node.primitive.reference(*operands, **node.attrs)
-            if node.primitive.outputs == 1 and not isinstance(made, tuple):
-                made = (made,)
+            made = run_node(node, operands)
             if watch is not None:
                 watch(node, operands, made)
         except FlambeauError as error:

@@ -16,7 +16,10 @@ from flambeau.dtypes import DType, as_dtype, of_number
 from flambeau.engine.tape import THREAD, Builder, Value
 from flambeau.errors import DTypeError, FlambeauError, OperandError, located
 from flambeau.graph.where import caller
+from flambeau.methods import hashed
 from flambeau.tensor import Tensor, _operand
+
+__all__ = ["hashed"]  # what others import from here
 
 Number = bool | int | float | complex
 Axis = int | tuple[int, ...] | None
@@ -101,11 +104,6 @@ def tensors_of(xs: Iterable[Any], name: str) -> list[Any]:
     for x in listed:
         value_of(x, name)
     return listed
-
-
-def hashed(axis: Any) -> Any:
-    """An axis argument as part of a key: lists become tuples."""
-    return tuple(axis) if isinstance(axis, list) else axis
 
 
 def dtype_or_none(dtype: Any) -> DType | None:

@@ -40,7 +40,7 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int, name: str) -> tu
     if axis is None:
         return tuple(range(ndim))
     if isinstance(axis, (int, np.integer)):
-        return (normalize_axis(int(axis), ndim, name),)
+        return (normalize_axis(axis, ndim, name),)
     if not isinstance(axis, (tuple, list, range, set, frozenset)):
         raise OperandError(f"{name}: an axis must be an integer, or a tuple of integers, not {axis!r}")
     axes = sorted(normalize_axis(a, ndim, name) for a in axis)

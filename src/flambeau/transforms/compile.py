@@ -178,7 +178,6 @@ class Program:
                 out.append(x)
         return self.structure.unflatten(out)
 
-
     def _drawn(self) -> list[Any]:
         """The numbers of one call, with key and counter of each draw that it makes."""
         known: dict[Any, int] = {}
@@ -203,8 +202,8 @@ class compile:
     recently used are dropped.  Tensors that the function closes over are read at each call, and
     those it updates in place, and gradients it sets, are updated at each call.  What else it
     depends on must stay the same: the second call with a signature records again and raises
-    ``CaptureError`` where anything differs.  Random numbers are drawn anew at each call.  Inside, a tensor's value cannot be looked at
-    (``TraceError``).
+    ``CaptureError`` where anything differs.  Random numbers are drawn anew at each call.  Inside, a
+    tensor's value cannot be looked at (``TraceError``).
 
     ``explain()`` says in a sentence each why the function was recorded again; the same goes to the
     logger ``flambeau.compile``.
