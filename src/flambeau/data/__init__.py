@@ -1,9 +1,41 @@
-"""Data sets: what ships with flambeau, and readers for common file formats."""
+"""Data sets, loaders and transforms: what ships with flambeau, and readers for common file formats."""
 
 from __future__ import annotations
 
-from flambeau.data.errors import DataError
+from flambeau.data.collate import default_collate
+from flambeau.data.combine import ConcatDataset, Subset, random_split
+from flambeau.data.dataset import Dataset, IterableDataset, TensorDataset
+from flambeau.data.draws import uniform
+from flambeau.data.errors import DataError, WorkerError
 from flambeau.data.fashion_mnist import fashion_mnist_mini
 from flambeau.data.images import LabelledImages, load_idx_folder
+from flambeau.data.loader import DataLoader
+from flambeau.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    WeightedRandomSampler,
+)
 
-__all__ = ["DataError", "LabelledImages", "fashion_mnist_mini", "load_idx_folder"]
+__all__ = [
+    "BatchSampler",
+    "ConcatDataset",
+    "DataError",
+    "DataLoader",
+    "Dataset",
+    "IterableDataset",
+    "LabelledImages",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "Subset",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerError",
+    "default_collate",
+    "fashion_mnist_mini",
+    "load_idx_folder",
+    "random_split",
+    "uniform",
+]

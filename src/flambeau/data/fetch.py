@@ -1,0 +1,104 @@
+"""From indices or a stream to finished batches of NumPy arrays, in whatever process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.data.collate import default_collate
+from flambeau.data.dataset import Dataset
+from flambeau.data.draws import placed
+from flambeau.data.memory import IndexArray
+from flambeau.data.sampler import set_epoch
+
+Collate = Callable[[Sequence[Any]], Any]
+
+
+class EndOfStream:
+    """What stands in place of a batch when a stream has no more."""
+
+
+class ItemFetcher:
+    """Batches of a data set whose items have numbers."""
+
+    def __init__(self, dataset: Any, collate_fn: Collate | None) -> None:
+        self.dataset = dataset
+        self.collate = collate_fn or default_collate
+        self.gather = dataset.gather if collate_fn is None and isinstance(dataset, Dataset) else None
+        # Arrays of batches that no code of the user's has seen are the loader's own.
+        self.owned = collate_fn is None and getattr(dataset, "transform", None) is None
+
+    def begin(self, seed: int, epoch: int) -> None:
+        """Start an epoch."""
+        self.seed, self.epoch = seed, epoch
+
+    def fetch(self, number: int, indices: IndexArray) -> Any:
+        """The batch of these items."""
+        if self.gather is not None:
+            self._check(indices)
+            with placed(self.seed, self.epoch, indices):
+                return self.gather(indices)
+        samples = []
+        for index in indices.tolist():
+            with placed(self.seed, self.epoch, index):
+                try:
+                    samples.append(self.dataset[index])
+                except Exception as error:
+                    error.add_note(f"DataLoader: while item {index} was loaded")
+                    raise
+        with placed(self.seed, self.epoch, indices, "batch"):
+            return self.collate(samples)
+
+    def _check(self, indices: IndexArray) -> None:
+        size = len(self.dataset)
+        if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < size):
+            wrong = indices[(indices < 0) | (indices >= size)][0]
+            raise IndexError(f"the sampler gave the index {wrong}, but there are {size} items")
+
+
+class StreamFetcher:
+    """Batches of a stream, by number; those before the one asked for are passed over."""
+
+    owned = False
+
+    def __init__(self, dataset: Any, collate_fn: Collate | None, batch_size: int, drop_last: bool) -> None:
+        self.dataset = dataset
+        self.collate = collate_fn or default_collate
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def begin(self, seed: int, epoch: int) -> None:
+        """Start an epoch: the stream from its beginning."""
+        self.seed, self.epoch = seed, epoch
+        set_epoch(self.dataset, epoch)
+        self.items: Iterator[Any] = iter(self.dataset)
+        self.position = 0
+
+    def fetch(self, number: int, indices: None) -> Any:
+        """Batch ``number``, which is not before the last one fetched; or EndOfStream."""
+        while self.position < number * self.batch_size:
+            if self._next() is EndOfStream:
+                return EndOfStream
+        first = self.position
+        samples: list[Any] = []
+        while len(samples) < self.batch_size:
+            item = self._next()
+            if item is EndOfStream:
+                break
+            samples.append(item)
+        if not samples or (self.drop_last and len(samples) < self.batch_size):
+            return EndOfStream
+        with placed(self.seed, self.epoch, np.arange(first, self.position), "batch"):
+            return self.collate(samples)
+
+    def _next(self) -> Any:
+        with placed(self.seed, self.epoch, self.position):
+            item = next(self.items, EndOfStream)
+        if item is not EndOfStream:
+            self.position += 1
+        return item
+
+
+Fetcher = ItemFetcher | StreamFetcher
