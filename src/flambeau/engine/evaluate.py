@@ -139,7 +139,7 @@ class Plan:
         numbers = tape.scalars
         for j in self.scalars:
             x = numbers[j]
-            inputs.append(x.value if type(x) is Cell else x)
+            inputs.append(x.value if isinstance(x, Cell) else x)
         made: list[Buffer] = []
         after = None
         if self.executable is not None:
@@ -152,7 +152,7 @@ class Plan:
             kept: dict[int, Any] = {}
             for v, kind, at in self.keep:
                 if kind == "number":
-                    kept[v] = numbers[at].value if type(numbers[at]) is Cell else numbers[at]
+                    kept[v] = numbers[at].value if isinstance(numbers[at], Cell) else numbers[at]
                 elif kind == "leaf":
                     kept[v] = values[at]
                 else:
@@ -162,7 +162,7 @@ class Plan:
                 numbered = flatten(self.state).values
                 segment.hooks = {numbered[p]: hooks for p, hooks in tape.hooks.items()}
         for position, at in self.numbers:
-            x = numbers[at].value if type(numbers[at]) is Cell else numbers[at]
+            x = numbers[at].value if isinstance(numbers[at], Cell) else numbers[at]
             value = values[position]
             value.data = Buffer(value.type.dtype.itemsize)
             with np.errstate(all="ignore"):

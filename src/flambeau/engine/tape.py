@@ -37,9 +37,13 @@ Layer = tuple[str, ...]
 
 
 class Cell:
-    """A number that a program reads anew at each run: a learning rate, a step count."""
+    """A number that a program reads anew at each run: a learning rate, a step count.
+
+    A kind of cell that does not ``advance`` must not be changed by a function that is compiled.
+    """
 
     __slots__ = ("value",)
+    advances = True
 
     def __init__(self, value: bool | int | float | complex) -> None:
         self.value = value

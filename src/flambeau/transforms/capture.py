@@ -53,10 +53,10 @@ class OfGradient(OfTensor):
         return False
 
 
-def _kinds() -> set[type]:
-    """Tensor and its subclasses: looking a type up is the cheapest test for each of millions of objects."""
-    found: set[type] = {Tensor}
-    waiting: list[type] = [Tensor]
+def _kinds(base: type = Tensor) -> set[type]:
+    """A class and its subclasses: looking a type up is the cheapest test for each of millions of objects."""
+    found: set[type] = {base}
+    waiting: list[type] = [base]
     while waiting:
         kind: type
         for kind in waiting.pop().__subclasses__():
@@ -80,10 +80,11 @@ class Snapshot:
                 "fb.compile looks for tensors among Python's objects, "
                 "which gc.freeze() hid: call gc.unfreeze()"
             )
-        kinds = _kinds() | {Cell}
+        cells = _kinds(Cell)
+        kinds = _kinds() | cells
         found = [x for x in gc.get_objects() if type(x) in kinds]
-        self.tensors = [(t, t._value, t._grad) for t in found if type(t) is not Cell]
-        self.cells = [(c, c.value) for c in found if type(c) is Cell]
+        self.tensors = [(t, t._value, t._grad) for t in found if type(t) not in cells]
+        self.cells = [(c, c.value) for c in found if type(c) in cells]
         self.sources: dict[Value, OfTensor] = {}
         gradients = {id(g) for _, _, g in self.tensors if g is not None}
         for t, _, g in self.tensors:
@@ -108,14 +109,21 @@ class Snapshot:
             if t._grad is not g:
                 t._grad = g
         for c, number in self.cells:
-            c.value = number
+            if c.value != number:
+                c.value = number
 
     def changes(self, tape: Tape, mine: Sequence[Tensor]) -> Changes:
         """What is different now, ``mine`` being tensors of the recording's own."""
         index = tape.index
         updated = [t for t, v, _ in self.tensors if t._value is not v and t._value in index]
         graded = [t for t, _, g in self.tensors if t._grad is not g]
-        steps = [(c, c.value - number) for c, number in self.cells if c.value != number]
+        moved = [(c, number) for c, number in self.cells if c.value != number]
+        for c, number in moved:
+            if not c.advances:
+                raise TraceError(
+                    f"{c} changed from {number} to {c.value} inside of the function: change it outside of it"
+                )
+        steps = [(c, c.value - number) for c, number in moved]
         known = {id(t) for t, _, _ in self.tensors} | {id(t) for t in mine}
         known |= {id(t._grad) for t in graded}
         made = self._made(index, known)
@@ -207,6 +215,7 @@ def run(
 
     Returns the values that are not updates.  ``operands`` is emptied, so that memory that nothing
     refers to any more can be written to.  If the program fails, every tensor is as it was before.
+    Tensors that get one and the same result share its value.
     """
     token = None if grad else grad_enabled.set(False)
     try:
@@ -237,7 +246,8 @@ def run(
         for tensor, was in undo:
             tensor._value = values[was] if isinstance(was, int) else was
         raise
-    for update, value in zip(updates, fresh, strict=True):
+    shared: dict[int, Value] = {}
+    for update, value, output in zip(updates, fresh, graph.outputs[count:], strict=True):
         tensor = update.tensor(arguments)
         if tensor is None:
             continue
@@ -248,9 +258,14 @@ def run(
             else:
                 tensor._grad = Tensor(plain)
         elif not update.connected:
+            if not update.is_leaf and output in shared:
+                tensor._value = shared[output]
+                continue
             plain = leaf(value.type, value.data, update.is_leaf)
             plain.device = value.device
             if update.is_leaf:
                 plain.handle = ref(tensor)
+            else:
+                shared[output] = plain
             tensor._value = plain
     return made
