@@ -67,7 +67,7 @@ def test_a_training_loop_compiles_and_plans_once() -> None:
         training.step(x, y)
     with counted() as work:
         for step in range(20):
-            training.rule.lr = 1e-3 / (step + 1)
+            training.rule.param_groups[0]["lr"] = 1e-3 / (step + 1)
             training.step(x, y)
     assert (work.compiled, work.plans, work.partitions) == (0, 0, 0)
     assert work.runs == 20  # the loss is one of the values that the step's program gives

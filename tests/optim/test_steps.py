@@ -40,10 +40,11 @@ class Training:
     def everything(self) -> list[bytes]:
         """The bits of all that a step changes."""
         values = [p.numpy().tobytes() for p in self.model.parameters()]
-        count = fb.Tensor(self.optimizer._count).numpy().tobytes()
-        state = self.optimizer._state
-        kept = [fb.Tensor(v).numpy().tobytes() for p in self.optimizer.params for v in state.get(id(p), [])]
-        return [*values, count, *kept]
+        state = self.optimizer.state
+        kept = [
+            x.numpy().tobytes() for p in self.model.parameters() for _, x in sorted(state.get(p, {}).items())
+        ]
+        return [*values, *kept]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -97,7 +98,7 @@ def test_what_was_taken_before_a_step_keeps_its_values(rule: str) -> None:
 def test_views_of_the_state_too() -> None:
     training = Training("adam")
     training.step()
-    kept = [fb.Tensor(v).numpy() for v in training.optimizer._state[id(training.optimizer.params[0])]]
+    kept = [x.numpy() for x in training.optimizer.state[training.model[0].weight].values()]
     copies = [k.copy() for k in kept]
     training.step()
     for k, c in zip(kept, copies, strict=True):
@@ -182,6 +183,13 @@ def test_other_dtypes(dtype: fb.DType) -> None:
     np.testing.assert_allclose(p.numpy().astype(np.float64), 0.875, atol=0.01)
 
 
+def broken_rate(p: nn.Parameter, rate: Any) -> None:
+    optimizer = optim.SGD([p])
+    fb.sum(p).backward()
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.step()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -199,18 +207,36 @@ def test_other_dtypes(dtype: fb.DType) -> None:
         ),
         (lambda p: optim.Adam([p], betas=(0.9,)), "Adam: betas must be two numbers"),
         (lambda p: optim.Adam([p], eps=-1), "Adam: eps must be a number of at least 0, not -1"),
-        (lambda p: setattr(optim.SGD([p]), "lr", -1), "SGD: lr must be a number of at least 0, not -1"),
+        (lambda p: optim.Adam([p], betas=0.9), "Adam: betas must be two numbers"),
+        (lambda p: optim.Adam([p], amsgrad=1), "Adam: amsgrad must be True or False, not 1"),
+        (lambda p: optim.RMSprop([p], alpha=1.5), "RMSprop: alpha must be at most 1, not 1.5"),
+        (lambda p: optim.SGD(p), "SGD: params must be a list of parameters or of groups, not a Parameter"),
+        (lambda p: optim.SGD([{"params": [p], "lr": -1}]), "SGD: lr must be a number of at least 0, not -1"),
+        (lambda p: optim.SGD([{"params": p}, {"params": [p]}]), "SGD: a parameter is listed twice"),
+        (lambda p: optim.SGD([{"lr": 1.0}]), "SGD: a parameter group is a dictionary with 'params', not {"),
+        (lambda p: broken_rate(p, "fast"), "SGD: lr must be a number, not 'fast'"),
+        (lambda p: broken_rate(p, float("nan")), "SGD: lr must be a number, not nan"),
+        (lambda p: broken_rate(p, None), "SGD: lr must be a number, not None"),
     ],
 )
 def test_bad_arguments(make: Any, message: str) -> None:
     with pytest.raises(OperandError) as caught:
         make(nn.Parameter(fb.ones(2)))
     assert str(caught.value).startswith(message)
+    assert "\n  at test_steps.py:" in str(caught.value)
 
 
 def test_repr() -> None:
-    optimizer = optim.SGD([nn.Parameter(fb.ones(2))], lr=0.5, momentum=0.9)
-    assert repr(optimizer) == "SGD(parameters=1, lr=0.5, momentum=0.9, weight_decay=0)"
+    p, q = nn.Parameter(fb.ones(2)), nn.Parameter(fb.ones(2))
+    optimizer: optim.Optimizer = optim.SGD([p], lr=0.5, momentum=0.9)
+    assert repr(optimizer) == "SGD(parameters=1, lr=0.5, momentum=0.9, dampening=0, weight_decay=0)"
+    optimizer = optim.Lion([{"params": p}, {"params": [q], "lr": 0.5, "maximize": True}])
+    assert repr(optimizer).splitlines() == [
+        "Lion(",
+        "  0: parameters=1, lr=0.0001, betas=(0.9, 0.99), weight_decay=0",
+        "  1: parameters=1, lr=0.5, betas=(0.9, 0.99), weight_decay=0, maximize=True",
+        ")",
+    ]
 
 
 # -- what is compiled -------------------------------------------------------------------------
@@ -228,7 +254,7 @@ def test_after_the_second_step_nothing_is_compiled_or_planned(rule: str) -> None
     training.step()
     before = work()
     for i in range(20):
-        training.optimizer.lr = 0.1 / (i + 1)
+        training.optimizer.param_groups[0]["lr"] = 0.1 / (i + 1)
         training.step()
     assert work() == before
 

@@ -123,7 +123,7 @@ def _fit(model: nn.Module, images: Tensor, labels: Tensor, settings: Settings) -
             loss_sum, right = 0.0, 0
             for step in range(steps):
                 done = (epoch - 1) * steps + step
-                optimizer.lr = settings.lr * (1 - done / (steps * settings.epochs))
+                optimizer.param_groups[0]["lr"] = settings.lr * (1 - done / (steps * settings.epochs))
                 batch = order[step * size : (step + 1) * size]
                 targets = labels[batch]
                 logits = model(images[batch])

@@ -1,14 +1,14 @@
 """Optimizer: the machinery that every rule shares.
 
-A rule is two small methods: ``state`` names what is kept per parameter, ``update`` computes the
-new parameter and state with builders.  A step is one entry of the recording, for all parameters
-together; its numbers (learning rate and the like) are read at run time.
+A rule is two small methods, ``prepare`` and ``update``, that say with builders what a step does to
+one parameter.  A step is one entry of the recording for all parameters together; its numbers
+(learning rate and the like) are read from the parameter groups at run time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,154 +17,266 @@ from flambeau.engine.convert import from_array
 from flambeau.engine.evaluate import evaluate
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import THREAD, Tape, Value
-from flambeau.errors import OperandError
-from flambeau.graph.builder import Var
+from flambeau.errors import FlambeauError, OperandError
 from flambeau.graph.types import TensorType
-from flambeau.primitives.elementwise import add
+from flambeau.ops.record import refuse
+from flambeau.optim.groups import GroupNumber, cells, check_options, flags_of, number_names, options_text
+from flambeau.optim.rule import Flags, Rule, step_all
+from flambeau.optim.states import load, saved
 from flambeau.tensor import Tensor
 
-
-def step_all(*operands: Any) -> tuple[Var, ...]:
-    """The builder of one step for all parameters.
-
-    Operands: the step count so far, the numbers, then per parameter its value, gradient and state;
-    the last one is ``(rule, flags, names of the numbers, size of the state)``.
-    """
-    *values, (rule, flags, names, kept) = operands
-    count = add(values[0], 1)
-    numbers = dict(zip(names, values[1 : 1 + len(names)], strict=True))
-    rest = values[1 + len(names) :]
-    out = [count]
-    shared = rule.prepare(count, numbers, flags)
-    width = 2 + kept
-    for i in range(0, len(rest), width):
-        parameter, gradient, *state = rest[i : i + width]
-        new, new_state = rule.update(parameter, gradient, state, shared, flags)
-        out += [new, *new_state]
-    return tuple(out)
+_SCALAR = TensorType((), float64)
 
 
-class Optimizer:
+class Optimizer(Rule):
     """Changes parameters along their gradients.
 
-    Subclasses give ``defaults`` (names of their numbers), ``kept`` (state tensors per parameter),
-    ``prepare`` (what all parameters share in a step) and ``update``.
+    ``param_groups`` is a list of dictionaries: "params", and the options of those parameters.
+    Changing a number there, for instance ``optimizer.param_groups[0]["lr"] = 0.01``, compiles
+    nothing and also reaches functions compiled before with ``fb.compile``.  ``state`` holds what is
+    kept for each parameter that has taken a step.
+
+    ``params`` is an iterable of parameters, or of dictionaries with "params" and options of their
+    own.  An optimizer of yours is a subclass with ``update`` and, where needed, ``prepare``,
+    ``kept`` and ``scalars`` (see ``flambeau.optim.rule``).
+
+    >>> import flambeau as fb
+    >>> layer = fb.nn.Linear(3, 2)
+    >>> rates = [{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.5}]
+    >>> optimizer = fb.optim.SGD(rates, lr=0.1)
+    >>> optimizer.param_groups[0]["lr"] = 0.05
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.05, 0.5]
     """
 
-    def __init__(self, params: Iterable[Tensor], flags: tuple[Any, ...], kept: int, **numbers: float) -> None:
-        self.params = list(params)
-        if not self.params:
-            raise OperandError(f"{type(self).__name__}: there are no parameters to optimize")
-        for p in self.params:
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._cells: list[list[GroupNumber]] = []
+        if isinstance(params, (Tensor, Mapping)):
+            self._refuse(f"params must be a list of parameters or of groups, not a {type(params).__name__}")
+        given: list[Any] = list(params)
+        if not given:
+            self._refuse("there are no parameters to optimize")
+        self.check({"params": [], **defaults})
+        self._names = tuple(number_names(defaults))
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self.add_param_group(group)
+
+    def _refuse(self, text: str) -> NoReturn:
+        refuse(OperandError(f"{type(self).__name__}: {text}"))
+
+    def check(self, group: Mapping[str, Any]) -> None:
+        """Raise ``OperandError`` where an option of a group cannot be used."""
+        check_options(type(self).__name__, type(self), group, self.defaults)
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Optimize further parameters: "params", and options that differ from the optimizer's.
+
+        Raises ``OperandError`` for what is no floating-point leaf, or is there already.
+        """
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            self._refuse(f"a parameter group is a dictionary with 'params', not {param_group!r:.80}")
+        given = param_group["params"]
+        group: dict[str, Any] = {
+            **self.defaults,
+            **param_group,
+            "params": [given] if isinstance(given, Tensor) else list(given),
+        }
+        known = {id(p) for other in self.param_groups for p in other["params"]}
+        for p in group["params"]:
             if not isinstance(p, Tensor) or not p.is_leaf or not p.dtype.floating:
-                raise OperandError(
-                    f"{type(self).__name__}: parameters must be floating-point leaf tensors, not {p!r}"
-                )
-        if len({id(p) for p in self.params}) < len(self.params):
-            raise OperandError(f"{type(self).__name__}: a parameter is listed twice")
-        for name, value in numbers.items():
-            self._check(name, value)
-        self.numbers = dict(numbers)
-        self._flags = flags
-        self._kept = kept
-        self._count = _filled(TensorType((), float64))
-        self._state: dict[int, list[Value]] = {}
-
-    @property
-    def lr(self) -> float:
-        """The learning rate; changing it compiles nothing."""
-        return self.numbers["lr"]
-
-    @lr.setter
-    def lr(self, value: float) -> None:
-        self._check("lr", value)
-        self.numbers["lr"] = value
-
-    def _check(self, name: str, value: Any) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-            raise OperandError(f"{type(self).__name__}: {name} must be a number of at least 0, not {value!r}")
-
-    @staticmethod
-    def prepare(count: Var, numbers: dict[str, Var], flags: tuple[Any, ...]) -> Any:
-        """What the updates of all parameters share."""
-        return numbers
-
-    @staticmethod
-    def update(
-        parameter: Var, gradient: Var, state: Sequence[Var], shared: Any, flags: tuple[Any, ...]
-    ) -> tuple[Var, Sequence[Var]]:
-        """The new parameter and state."""
-        raise NotImplementedError
+                self._refuse(f"parameters must be floating-point leaf tensors, not {p!r}")
+            if id(p) in known:
+                self._refuse("a parameter is listed twice")
+            known.add(id(p))
+        self.check(group)
+        self.param_groups.append(group)
+        self._cells.append(cells(type(self).__name__, group, self.defaults))
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for p in self.params:
-            p._grad = None
+        for group in self.param_groups:
+            for p in group["params"]:
+                p._grad = None
 
-    def step(self) -> None:
+    # -- a step -------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change every parameter that has a gradient, and evaluate.
 
+        ``closure``, where given, computes the loss and the gradients first; its result is returned.
         A step that fails leaves parameters and state as they were.
         """
+        loss = None
+        if closure is not None:
+            token = grad_enabled.set(True)
+            try:
+                loss = closure()
+            finally:
+                grad_enabled.reset(token)
+        step = _Step(self)
+        if step.chosen:
+            step.run()
+        return loss
+
+    # -- state --------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later run needs to go on bit for bit: a dictionary of dictionaries.
+
+        "state" has the kept tensors by the parameter's number, "param_groups" the options, with the
+        numbers of the parameters as "params".
+        """
+        return saved(self.param_groups, self.state)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave, all or nothing.
+
+        Raises ``WeightsError`` where groups, parameters or shapes do not fit, listing all that do not.
+        """
+        load(self, state_dict)
+
+    def __repr__(self) -> str:
+        shown = [options_text(group, self.defaults) for group in self.param_groups]
+        name = type(self).__name__
+        if len(shown) == 1:
+            return f"{name}({shown[0]})"
+        return f"{name}(\n" + "".join(f"  {i}: {text}\n" for i, text in enumerate(shown)) + ")"
+
+
+class _Step:
+    """One step: what it reads, how it is recorded, and where its results go."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.rule = rule = type(optimizer)
+        self.optimizer = optimizer
+        numbers: list[Any] = []
+        scalars: list[Any] = []
+        tensors: list[Any] = []
+        units: dict[Any, int] = {}
+        self.chosen: list[Tensor] = []
+        self.members: list[int] = []
+        self.units: list[tuple[int, Flags]] = []
+        self.fresh: list[tuple[Tensor, str]] = []  # the state that this step makes
+        groups = 0
+        for group, its_cells in zip(optimizer.param_groups, optimizer._cells, strict=True):
+            wanted = [p for p in group["params"] if p._grad is not None]
+            if not wanted:
+                continue
+            flags = flags_of(rule, group)
+            kept, single = rule.kept(flags), rule.scalars(flags)
+            for cell in its_cells:
+                cell.value  # noqa: B018 (raises at the user's line)
+                numbers.append((cell, float64))
+            start: dict[str, Value] = {}
+            for p in wanted:
+                state = optimizer.state.get(p) or {}
+                missing = [name for name in (*single, *kept) if name not in state]
+                for name in missing:
+                    optimizer.state[p] = state
+                    self.fresh.append((p, name))
+                    value = start.get(name)
+                    if value is None:
+                        first = rule.initial(name, group)
+                        value = _filled(_SCALAR if name in single else p._value.type, first)
+                        if name in single:  # shared by parameters that take the same steps
+                            start[name] = value
+                    state[name] = Tensor(value)
+                own = flags | {"first"} if missing and "dampening" in flags else flags
+                values = [state[name]._value for name in single]
+                key = (groups, own, *map(id, values))
+                unit = units.get(key)
+                if unit is None:
+                    unit = units[key] = len(units)
+                    self.units.append((groups, own))
+                    scalars += values
+                self.members.append(unit)
+                self.chosen.append(p)
+                tensors += [p._value, p._grad._value]
+                tensors += [state[name]._value for name in kept]
+            groups += 1
+        self.spec = (rule, optimizer._names, groups, tuple(self.units), tuple(self.members))
+        self.operands = numbers + scalars + tensors
+        self.needs = [p._value.needs_grad for p in self.chosen]
+
+    def run(self) -> None:
+        """Record the step and, outside of a trace, evaluate it."""
         tape = THREAD.tape
-        chosen = [p for p in self.params if p._grad is not None]
-        if not chosen:
-            return
-        operands: list[Any] = [self._count]
-        operands += [(value, float64) for value in self.numbers.values()]
-        for p in chosen:
-            state = self._state.get(id(p))
-            if state is None:
-                state = self._state[id(p)] = [_filled(p._value.type) for _ in range(self._kept)]
-            operands += [p._value, p._grad._value, *state]  # type: ignore[union-attr]
-        spec = (type(self), self._flags, tuple(self.numbers), self._kept)
         token = grad_enabled.set(False)
         try:
-            made = tape.record(step_all, (spec,), operands)
+            made = tape.record(step_all, (self.spec,), self.operands)
+        except FlambeauError:
+            self._forget()
+            raise
         finally:
             grad_enabled.reset(token)
-        old = [tape.index[v] for v in operands if isinstance(v, Value)]
-        del operands, state
-        self._place(chosen, made)
+        # positions: references would keep memory from being written to again
+        before = [tape.index[v] for v in self.operands if isinstance(v, Value)]
+        self.operands.clear()
+        self._place(list(made) if type(made) is tuple else [made])
         del made
         late: BaseException | None = None
         try:
             if not tape.abstract:
                 evaluate(tape)
         except BaseException as error:
-            if self._count.data is None:
-                self._restore(chosen, tape, old)
+            if self.chosen[0]._value.data is None:
+                self._restore(tape, before)
                 raise
             late = error  # an interrupt that waited until the step was made
-        for p in chosen:
-            if p._value.data is not None:
+        for p, needs in zip(self.chosen, self.needs, strict=True):
+            if needs:
                 p._value = p._as_leaf(p._value, True)
         if late is not None:
             raise late
 
-    def __repr__(self) -> str:
-        numbers = ", ".join(f"{name}={value:g}" for name, value in self.numbers.items())
-        return f"{type(self).__name__}(parameters={len(self.params)}, {numbers})"
+    def _slots(self) -> tuple[list[list[Tensor]], list[Tensor]]:
+        """Who shares each kept number, and all other handles, in the order of the builder's results."""
+        state = self.optimizer.state
+        nothing: dict[str, Tensor] = {}
+        sharing: list[list[Tensor]] = []
+        for unit, (_, flags) in enumerate(self.units):
+            members = [p for p, u in zip(self.chosen, self.members, strict=True) if u == unit]
+            sharing += [[state[p][name] for p in members] for name in self.rule.scalars(flags)]
+        single: list[Tensor] = []
+        for p, unit in zip(self.chosen, self.members, strict=True):
+            own = state.get(p, nothing)
+            single += [p, *[own[name] for name in self.rule.kept(self.units[unit][1])]]
+        return sharing, single
 
-    def _place(self, chosen: Sequence[Tensor], made: tuple[Value, ...]) -> None:
-        self._count = made[0]
-        at = 1
-        for p in chosen:
-            p._value = made[at]
-            self._state[id(p)] = list(made[at + 1 : at + 1 + self._kept])
-            at += 1 + self._kept
+    def _place(self, values: Sequence[Value]) -> None:
+        sharing, single = self._slots()
+        it = iter(values)
+        for handles in sharing:
+            value = next(it)
+            for handle in handles:
+                handle._value = value
+        for handle in single:
+            handle._value = next(it)
 
-    def _restore(self, chosen: Sequence[Tensor], tape: Tape, old: Sequence[int]) -> None:
+    def _restore(self, tape: Tape, before: Sequence[int]) -> None:
         """Give parameters and state the values they had before a step that failed."""
-        values = list(tape.index)
-        before = iter([values[i] for i in old])
-        self._count = next(before)
-        for p in chosen:
-            p._value = next(before)
-            next(before)  # the gradient
-            self._state[id(p)] = [next(before) for _ in range(self._kept)]
+        index = list(tape.index)
+        values = iter([index[i] for i in before])
+        ordered = [next(values) for _ in self._slots()[0]]
+        for unit in self.members:
+            ordered.append(next(values))
+            next(values)  # the gradient
+            ordered += [next(values) for _ in self.rule.kept(self.units[unit][1])]
+        self._place(ordered)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Take back the state that this step made."""
+        state = self.optimizer.state
+        for p, name in self.fresh:
+            del state[p][name]
+            if not state[p]:
+                del state[p]
 
 
-def _filled(type: TensorType) -> Value:
-    """Zeros that are there already, so that the first step is recorded like all others."""
-    return from_array(np.zeros(type.shape, type.dtype.numpy))
+def _filled(type: TensorType, value: float) -> Value:
+    """State that is there already, so that the first step is recorded like all others."""
+    return from_array(np.full(type.shape, value, type.dtype.numpy))

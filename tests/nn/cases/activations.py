@@ -1,7 +1,5 @@
 """Activations."""
 
-
-
 from __future__ import annotations
 
 from tests.nn.harness import case, numbers
