@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from flambeau.nn.attention import scaled_dot_product_attention
 from flambeau.nn.linear import linear
 from flambeau.nn.loss import cross_entropy, mse_loss
 
@@ -15,6 +16,7 @@ __all__ = [
     "cross_entropy",
     "linear",
     "mse_loss",
+    "scaled_dot_product_attention",
 ]
 
 _AT_THE_TOP = frozenset(("log_softmax", "one_hot", "pad", "relu", "sigmoid", "softmax", "tanh"))
