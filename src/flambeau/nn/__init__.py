@@ -1,37 +1,102 @@
 """Neural networks: modules, layers and losses, with PyTorch's names."""
 
-from flambeau.nn import functional, init, utils
+from flambeau.nn import functional, init
 from flambeau.nn.activation import ReLU
-from flambeau.nn.attention import MultiheadAttention
-from flambeau.nn.cells import GRUCell, LSTMCell, RNNCell
+from flambeau.nn.adaptive_pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
+from flambeau.nn.avg_pooling import AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, LPPool3d
 from flambeau.nn.containers import ModuleDict, ModuleList, Sequential
+from flambeau.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from flambeau.nn.convolution import Conv1d, Conv2d, Conv3d
 from flambeau.nn.linear import Linear
 from flambeau.nn.loss import CrossEntropyLoss, MSELoss
+from flambeau.nn.max_pooling import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from flambeau.nn.module import Module
+from flambeau.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from flambeau.nn.parameter import Parameter
 from flambeau.nn.parameter_containers import ParameterDict, ParameterList
-from flambeau.nn.recurrent import GRU, LSTM, RNN
+from flambeau.nn.shuffling import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
+from flambeau.nn.upsampling import Upsample
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
-    "GRUCell",
-    "LSTMCell",
+    "Fold",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "Linear",
     "MSELoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "MultiheadAttention",
     "Parameter",
     "ParameterDict",
     "ParameterList",
-    "RNNCell",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
+    "Unfold",
+    "Upsample",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
-    "utils",
 ]

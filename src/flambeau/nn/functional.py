@@ -8,18 +8,69 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from flambeau.nn.attention import scaled_dot_product_attention
+from flambeau.nn.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+)
+from flambeau.nn.avg_pooling import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_pool2d, lp_pool3d
+from flambeau.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
+from flambeau.nn.convolution import conv1d, conv2d, conv3d
 from flambeau.nn.linear import linear
 from flambeau.nn.loss import cross_entropy, mse_loss
+from flambeau.nn.max_pooling import (
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from flambeau.nn.padding import pad
+from flambeau.nn.shuffling import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from flambeau.nn.upsampling import interpolate
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cross_entropy",
+    "fold",
+    "interpolate",
     "linear",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mse_loss",
-    "scaled_dot_product_attention",
+    "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "unfold",
 ]
 
-_AT_THE_TOP = frozenset(("log_softmax", "one_hot", "pad", "relu", "sigmoid", "softmax", "tanh"))
+_AT_THE_TOP = frozenset(("log_softmax", "one_hot", "relu", "sigmoid", "softmax", "tanh"))
 
 
 def __getattr__(name: str) -> NoReturn:

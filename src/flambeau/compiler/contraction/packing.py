@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flambeau.compiler.contraction.axes import axes_of
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value, size_of, vector
-from flambeau.compiler.kernel import Kernel, Stride
+from flambeau.compiler.kernel import Operand, Stride
 
 
 def write_copy(module: Module, name: str, shape: Shape) -> None:
@@ -35,13 +34,12 @@ def write_copy(module: Module, name: str, shape: Shape) -> None:
     f.ret()
 
 
-def transposes(kernel: Kernel) -> bool:
+def transposes(b: Operand) -> bool:
     """Whether B's steps of K are neighbours and its columns are not, so that packing transposes."""
-    b = kernel.operands[1]
-    return not axes_of(kernel).spread and b.strides[-1] is Stride.ONE and b.strides[-2] is not Stride.ONE
+    return b.strides[-1] is Stride.ONE and b.strides[-2] is not Stride.ONE
 
 
-def write_pack(module: Module, name: str, shape: Shape, kernel: Kernel) -> None:
+def write_pack(module: Module, name: str, shape: Shape, b: Operand) -> None:
     """Writes ``pack(from, from_step, from_column, to, steps, columns)`` for a block's columns of B.
 
     The result has ``shape.width`` neighbours for each step of K; where ``columns`` are fewer, the
@@ -53,12 +51,12 @@ def write_pack(module: Module, name: str, shape: Shape, kernel: Kernel) -> None:
     """
     params = [("ptr", "from"), ("i64", "from_step"), ("i64", "from_column"), ("ptr", "to"), ("i64", "steps")]
     params.append(("i64", "columns"))
-    if transposes(kernel):
+    if transposes(b):
         params += [("ptr", "row"), ("i64", "row_step"), ("ptr", "chains"), ("i1", "go_on"), ("i1", "single")]
     f = module.function(name, params, internal=True)
-    if kernel.operands[1].strides[-2] is Stride.ONE:
+    if b.strides[-2] is Stride.ONE:
         _pack_rows(f, shape)
-    elif transposes(kernel):
+    elif transposes(b):
         _pack_transposed(f, shape)
     else:
         _pack_elements(f, shape, f.i64(0), f.params[4])

@@ -1,5 +1,0 @@
-"""What is useful beside layers."""
-
-from flambeau.nn.utils import rnn
-
-__all__ = ["rnn"]
