@@ -256,11 +256,13 @@ def _bound(node: Node, operands: Sequence[np.ndarray], want: np.ndarray) -> np.n
     info = np.finfo(want.dtype)
     eps, tiny = float(info.eps), 4 * float(info.tiny)  # denormals may be flushed
     with np.errstate(all="ignore"):
-        if name == "dot_general":
+        if name in ("dot_general", "conv_general"):
             wide = [np.abs(o.astype(np.float64)) for o in operands]
             total = node.primitive.reference(*wide, **node.attrs)
-            (axes, _) = node.attrs["contract"]
-            k = math.prod(operands[0].shape[a] for a in axes)
+            if name == "dot_general":
+                k = math.prod(operands[0].shape[a] for a in node.attrs["contract"][0])
+            else:
+                k = math.prod(operands[1].shape[1:])
             return np.asarray(2 * k * eps * total + tiny * max(1, k))
         if name in ("reduce_sum", "reduce_prod"):
             x = np.abs(operands[0].astype(np.float64))

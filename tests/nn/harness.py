@@ -103,7 +103,8 @@ class Case:
         else:
             named = getattr(torch.nn, self.theirs or self.layer)
             options = dict(self.options)
-            if "dtype" in inspect.signature(named).parameters:
+            takes = inspect.signature(named).parameters
+            if "dtype" in takes or "kwargs" in takes:
                 options["dtype"] = kind
             theirs = named(*self.args, **options)
         theirs.load_state_dict({name: torch.tensor(t.numpy()) for name, t in ours.state_dict().items()})

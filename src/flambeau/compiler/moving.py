@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
+from flambeau.compiler.kernel import Role
 from flambeau.compiler.partition import Group
 from flambeau.compiler.tasks import Body, Part, Sources, Task, pointwise
 from flambeau.compiler.views import View
+from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
-
-# A result this small is filled as a whole: a launch costs more than its elements.
-_SMALL = 8192
 
 
 def move_tasks(graph: Graph, group: Group, sources: Sources) -> list[Task]:
@@ -49,6 +47,24 @@ def _pad_tasks(graph: Graph, group: Group, sources: Sources, root: Node) -> list
     return tasks
 
 
+def pad_tasks(graph: Graph, v: int, dtype: DType, source: View, box: Box, whole: View) -> list[Task]:
+    """The kernels that write the elements of a view into ``whole``, all of value ``v``, and zeros around."""
+    tasks = []
+    for part in box.outside(whole):
+        body = Body(graph, Sources({}, {}))
+        zero = body.add("const", dtype, number=0.0 if dtype.kind == "float" else 0)
+        body.add("store", dtype, (zero,), operand=body.operand(dtype, Role.OUT, Part(part)))
+        tasks.append(pointwise(body, part.shape))
+    if 0 not in box.counts:
+        body = Body(graph, Sources({}, {}))
+        inside = box.inside(whole)
+        read = box.narrowed(source)
+        made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, read))
+        body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, Part(inside)))
+        tasks.append(pointwise(body, inside.shape))
+    return tasks
+
+
 class Box:
     """Where the elements of a tensor lie in what it is padded to, axis by axis.
 
@@ -57,13 +73,11 @@ class Box:
     """
 
     def __init__(
-        self,
-        skipped: tuple[int, ...],
-        counts: tuple[int, ...],
-        starts: tuple[int, ...],
-        steps: tuple[int, ...],
+        self, skipped: list[int], counts: list[int], starts: list[int], steps: list[int], interior: bool
     ) -> None:
-        self.skipped, self.counts, self.starts, self.steps = skipped, counts, starts, steps
+        self.skipped, self.counts = tuple(skipped), tuple(counts)
+        self.starts, self.steps = tuple(starts), tuple(steps)
+        self.interior = interior  # whether there may be something between the elements
 
     @staticmethod
     def of(sizes: Sequence[int], padded: Sequence[int], low: Sequence[int], interior: Sequence[int]) -> Box:
@@ -78,7 +92,7 @@ class Box:
             counts.append(max(0, last - first))
             starts.append(start)
             steps.append(step if last - first > 1 else 1)
-        return Box(tuple(skipped), tuple(counts), tuple(starts), tuple(steps))
+        return Box(skipped, counts, starts, steps, any(interior))
 
     def inside(self, whole: View) -> View:
         """The part of ``whole`` that the elements fill."""
@@ -86,13 +100,15 @@ class Box:
         strides = tuple([s * c for s, c in zip(whole.strides, self.steps, strict=True)])
         return View(whole.base, self.counts, strides, offset)
 
+    def narrowed(self, view: View) -> View:
+        """The elements of a view of the tensor that are not left out."""
+        return _narrowed(view, self.skipped, self.counts)
+
     def outside(self, whole: View) -> Iterator[View]:
         """Parts of ``whole`` that together are what the elements do not fill, or more."""
         if 0 in whole.shape or self.counts == whole.shape:
             return
-        inner = math.prod(self.counts)
-        total = math.prod(whole.shape)
-        if set(self.steps) != {1} or total <= _SMALL or 2 * inner < total:
+        if self.interior:
             yield whole
             return
         shape, offset = list(whole.shape), whole.offset

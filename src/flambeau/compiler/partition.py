@@ -41,6 +41,7 @@ OPERAND_LIMIT = 24
 WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
 MOVES = frozenset(("pad", "concatenate"))
+CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
 _REDUCED = frozenset(
@@ -113,7 +114,7 @@ class _Planner:
             return "move"
         if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
-        if name == "dot_general" and out.dtype in (float32, float64) and inputs[0] is out.dtype:
+        if name in CONTRACTIONS and out.dtype in (float32, float64) and inputs[0] is out.dtype:
             return "contraction" if node.attrs["accumulate"] in (None, out.dtype) else "host"
         return "host"
 

@@ -6,14 +6,15 @@ classes, no kernel is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.compiler import contraction, elementwise, reduction
+from flambeau.compiler.convolution import convolution_task
 from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.memory import plan_arena
-from flambeau.compiler.moving import move_tasks
+from flambeau.compiler.moving import Box, move_tasks, pad_tasks
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.tasks import (
     Part,
@@ -83,6 +84,7 @@ class _Scheduler:
         self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
+        self.pads: dict[Any, View] = {}  # what has been padded, and how
         self.tasks: list[Task | HostStep] = []
         self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
 
@@ -142,6 +144,29 @@ class _Scheduler:
         self._add(copy_task(self.graph, v, view, self.extra[v].dtype))
         return View.dense(v, view.shape)
 
+    def _padded(self, view: View, low: Sequence[int], high: Sequence[int], interior: Sequence[int]) -> View:
+        """A view with zeros around and between its elements, kept for others that ask for the same."""
+        shape = tuple(
+            [
+                a + (n - 1) * (c + 1) + 1 + b if n else a + b
+                for n, a, b, c in zip(view.shape, low, high, interior, strict=True)
+            ]
+        )
+        box = Box.of(view.shape, shape, low, interior)
+        if box.counts == shape:
+            return box.narrowed(view)
+        key = (view, shape, box.starts, box.steps)
+        found = self.pads.get(key)
+        if found is None:
+            v = -1 - len(self.extra)
+            dtype = self._type(view.base).dtype
+            self.extra[v] = TensorType(shape, dtype)
+            found = self.pads[key] = View.dense(v, shape).in_order_of(view)
+            self._need(view)
+            for task in pad_tasks(self.graph, v, dtype, view, box, found):
+                self._add(task)
+        return found
+
     def _add(self, task: Task | HostStep) -> None:
         for v in _writes(task):
             self.made.setdefault(v, len(self.tasks))
@@ -167,10 +192,12 @@ class _Scheduler:
             task = reduction_task(self.graph, group, self.sources)
         else:
             root = self.graph.nodes[group.root]
-            views = [self._operand(v) for v in root.inputs]
-            task = contraction_task(
-                self.graph, group, self.sources, product_of(self.graph, root, *views), self._copy
-            )
+            a, b = [self._operand(v) for v in root.inputs]
+            if root.primitive.name == "conv_general":
+                task = convolution_task(self.graph, group, self.sources, a, b, self._copy, self._padded)
+            else:
+                product = product_of(self.graph, root, a, b)
+                task = contraction_task(self.graph, group, self.sources, product, self._copy)
         self._add(task)
 
     def _operand(self, v: int) -> View:

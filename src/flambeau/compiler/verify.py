@@ -19,8 +19,8 @@ def verify_kernel(kernel: Kernel) -> None:
     """Raise ``VerificationError`` where ``kernel`` breaks the grammar of its family.
 
     Whole kernel: a known family; for ``elementwise`` the last axis, if any, is VECTOR, none is REDUCE;
-    ``reduction`` and ``contraction`` have REDUCE axes and what combines over them; a stride class
-    per axis and operand; every output stored exactly once.
+    ``reduction`` and ``contraction`` have REDUCE axes and what combines over them, ``contraction``
+    after its GRID and VECTOR axes; a stride class per axis and operand; every output stored exactly once.
 
     Instructions: arguments are earlier values; loads read inputs and stores write outputs, of the
     same dtype; numbers suit their dtype; elementwise instructions exist for the dtypes they are given.
@@ -85,6 +85,9 @@ def _check_family(kernel: Kernel) -> None:
         if AxisKind.REDUCE in axes or reductions or contractions:
             raise VerificationError("an elementwise kernel has no REDUCE axis, reduction or contraction")
         return
+    order = [AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]
+    if family == "contraction" and list(axes) != sorted(axes, key=order.index):
+        raise VerificationError("a contraction kernel has GRID axes, then VECTOR axes, then REDUCE axes")
     if AxisKind.REDUCE not in axes:
         raise VerificationError(f"a {family} kernel needs a REDUCE axis")
     if family == "reduction" and (not reductions or contractions):

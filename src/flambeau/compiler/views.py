@@ -43,6 +43,17 @@ class View:
             step *= max(1, n)
         return True
 
+    def in_order_of(self, other: View) -> View:
+        """A dense view of the same shape whose axes lie in memory in the order that those of ``other`` do."""
+        order = sorted(
+            range(len(self.shape)), key=lambda i: -abs(other.strides[i]) if other.shape[i] > 1 else 0
+        )
+        steps = dense_strides([self.shape[i] for i in order])
+        strides = [0] * len(order)
+        for i, step in zip(order, steps, strict=True):
+            strides[i] = step
+        return View(self.base, self.shape, tuple(strides), self.offset)
+
 
 MOVES_NOTHING = frozenset(("broadcast", "reshape", "transpose", "slice", "reverse"))
 

@@ -1,6 +1,6 @@
 """Neural networks: modules, layers and losses, with PyTorch's names."""
 
-from flambeau.nn import functional, init
+from flambeau.nn import functional, init, utils
 from flambeau.nn.activation import ReLU
 from flambeau.nn.adaptive_pooling import (
     AdaptiveAvgPool1d,
@@ -10,7 +10,9 @@ from flambeau.nn.adaptive_pooling import (
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
 )
+from flambeau.nn.attention import MultiheadAttention
 from flambeau.nn.avg_pooling import AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, LPPool3d
+from flambeau.nn.cells import GRUCell, LSTMCell, RNNCell
 from flambeau.nn.containers import ModuleDict, ModuleList, Sequential
 from flambeau.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from flambeau.nn.convolution import Conv1d, Conv2d, Conv3d
@@ -37,10 +39,14 @@ from flambeau.nn.padding import (
 )
 from flambeau.nn.parameter import Parameter
 from flambeau.nn.parameter_containers import ParameterDict, ParameterList
+from flambeau.nn.recurrent import GRU, LSTM, RNN
 from flambeau.nn.shuffling import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from flambeau.nn.upsampling import Upsample
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -65,9 +71,11 @@ __all__ = [
     "ConvTranspose3d",
     "CrossEntropyLoss",
     "Fold",
+    "GRUCell",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "Linear",
     "MSELoss",
     "MaxPool1d",
@@ -79,11 +87,13 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "Parameter",
     "ParameterDict",
     "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
+    "RNNCell",
     "ReLU",
     "ReflectionPad1d",
     "ReflectionPad2d",
@@ -99,4 +109,5 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "utils",
 ]

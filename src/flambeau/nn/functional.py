@@ -16,6 +16,7 @@ from flambeau.nn.adaptive_pooling import (
     adaptive_max_pool2d,
     adaptive_max_pool3d,
 )
+from flambeau.nn.attention import scaled_dot_product_attention
 from flambeau.nn.avg_pooling import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_pool2d, lp_pool3d
 from flambeau.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from flambeau.nn.convolution import conv1d, conv2d, conv3d
@@ -67,6 +68,7 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "scaled_dot_product_attention",
     "unfold",
 ]
 

@@ -10,6 +10,6 @@ come to, so no size but K, no number of threads and no vector width can change a
 """
 
 from flambeau.compiler.contraction.blocking import calls, workspace
-from flambeau.compiler.contraction.gemm import lower
+from flambeau.compiler.contraction.module import lower
 
 __all__ = ["calls", "lower", "workspace"]

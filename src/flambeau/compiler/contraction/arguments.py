@@ -3,11 +3,13 @@
 Both entries of a kernel take the same ones.  The order is: an address per operand, the
 workspace, the sizes (batch axes, M, N, K), the strides of class ANY, then ``BLOCKING`` and, for A
 and for B, how many different matrices there are along each batch axis and the elements between
-their packed copies.
+their packed copies.  Where columns or depth are spread over several axes, the sizes of these
+follow: of the columns as B is read, of the columns as results are written, and of the depth.
 """
 
 from __future__ import annotations
 
+from flambeau.compiler.contraction.axes import axes_of
 from flambeau.compiler.ir import Function, Value
 from flambeau.compiler.kernel import Kernel, Stride
 
@@ -51,8 +53,9 @@ class Inputs:
         self._f = f
         self._args = f.params[0]
         self._operands = kernel.operands
-        batches = range(len(kernel.axes) - 3)
-        self._batches = len(batches)
+        axes = self._axes = axes_of(kernel)
+        batches = range(axes.batch)
+        self._batches = axes.batch
         names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["workspace"]
         names += [f"batch {i}" for i in batches] + ["m", "n", "k"]
         names += [
@@ -64,6 +67,13 @@ class Inputs:
         names += BLOCKING
         for which in ("a", "b"):
             names += [f"{which}_batch {i}" for i in batches] + [f"{which}_strides {i}" for i in batches]
+        if axes.spread:
+            for which, count in (
+                ("b_column", axes.columns),
+                ("out_column", axes.columns),
+                ("depth", axes.depth),
+            ):
+                names += [f"{which} {i}" for i in range(count)]
         self._index = {name: i for i, name in enumerate(names)}
 
     def number(self, name: str) -> Value:
@@ -73,6 +83,18 @@ class Inputs:
     def numbers(self, name: str) -> list[Value]:
         """One of ``batch``, ``a_batch``, ``a_strides``, ``b_batch`` and ``b_strides``."""
         return [self._load("i64", f"{name} {i}") for i in range(self._batches)]
+
+    def columns(self, operand: int) -> tuple[list[Value], list[Value | None]]:
+        """The sizes and an operand's strides along the axes that columns are spread over."""
+        which = "b_column" if operand == 1 else "out_column"
+        sizes = [self._load("i64", f"{which} {i}") for i in range(self._axes.columns)]
+        return sizes, [self.stride(operand, self._axes.batch + 1 + i) for i in range(self._axes.columns)]
+
+    def depths(self) -> tuple[list[Value], list[Value | None]]:
+        """The sizes and B's strides along the axes that the depth is spread over."""
+        first = self._axes.batch + 1 + self._axes.columns
+        sizes = [self._load("i64", f"depth {i}") for i in range(self._axes.depth)]
+        return sizes, [self.stride(1, first + i) for i in range(self._axes.depth)]
 
     def pointer(self, operand: int) -> Value:
         """The address of an operand."""
@@ -84,9 +106,12 @@ class Inputs:
         return start if offset is None else self._f.element(start, "i8", offset)
 
     def stride(self, operand: int, axis: int) -> Value | None:
-        """The elements between neighbours along an axis; None along an axis of class ZERO."""
+        """The elements between neighbours along an axis; None along an axis of class ZERO.
+
+        Axis -3 is that of the rows, -2 the innermost of the columns, -1 the innermost of the depth.
+        """
         kinds = self._operands[operand].strides
-        axis %= len(kinds)
+        axis = self._axes.place(axis)
         if kinds[axis] is Stride.ZERO:
             return None
         return self._f.i64(1) if kinds[axis] is Stride.ONE else self._load("i64", f"stride {operand} {axis}")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE
+from flambeau.compiler.contraction.axes import axes_of, merged_columns, reads_b_in_place
 from flambeau.compiler.contraction.finish import direct_output
 from flambeau.compiler.contraction.shape import CHUNK
-from flambeau.compiler.kernel import Call, Kernel, Operand, Pointer, Stride
+from flambeau.compiler.kernel import Call, Kernel, Pointer, Stride
 from flambeau.compiler.lowering import per_kernel, stride_args
 
 # Blocks are multiples of every target's micro-kernel: then only an axis's last one is ragged.
@@ -19,6 +20,7 @@ _BLOCK_ROWS = 96
 _BLOCK_COLUMN_BYTES = 1024
 _SINGLE_ROW_BYTES = 512  # no narrower where there is one row: as many columns as its micro-kernel takes
 _LINE = 64
+_TABLE_BYTES = 8  # of an offset, where the depth is spread over several axes
 _MICRO_BYTES = 4096  # no micro-kernel's block of the output is larger
 
 # Chains are reloaded after so many steps where K has more than the second figure.
@@ -59,6 +61,7 @@ class Facts(NamedTuple):
 
     item: int  # bytes of an element
     b_rows: bool  # neighbouring columns of B are neighbours in memory
+    spread: bool  # columns or depth are spread over several axes
     a_packs: bool
     direct: bool  # unfinished chains can wait in the output
     a_moves: tuple[bool, ...]  # per batch axis
@@ -69,13 +72,15 @@ class Facts(NamedTuple):
 def facts_of(kernel: Kernel) -> Facts:
     """The facts about a kernel."""
     a, b = kernel.operands[:2]
+    axes = axes_of(kernel)
     return Facts(
         item=a.dtype.itemsize,
-        b_rows=b.strides[-2] is Stride.ONE,
-        a_packs=packs_a(a),
+        b_rows=reads_b_in_place(kernel),
+        spread=axes.spread,
+        a_packs=packs_a(kernel),
         direct=direct_output(kernel) is not None,
-        a_moves=tuple(kind is not Stride.ZERO for kind in a.strides[:-3]),
-        b_moves=tuple(kind is not Stride.ZERO for kind in b.strides[:-3]),
+        a_moves=tuple(kind is not Stride.ZERO for kind in a.strides[: axes.batch]),
+        b_moves=tuple(kind is not Stride.ZERO for kind in b.strides[: axes.batch]),
     )
 
 
@@ -100,10 +105,13 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
         or k * n * item <= _IN_PLACE_BYTES
         or (m <= _SPREAD_ROWS and k * n * item <= _SPREAD_BYTES and b_step * item % _CROWDING != 0)
     )
-    b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if m <= _ROWS_BY_BLOCK else B_AHEAD
+    by_block = facts.spread or m <= _ROWS_BY_BLOCK
+    b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if by_block else B_AHEAD
     a_packed = facts.a_packs and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES
     columns = min(_round_up(n, unit), _BLOCK_COLUMN_BYTES // item)
     rows = m if m <= (_BLOCK_ROWS + _ROW_UNIT if b_mode != B_BY_BLOCK else _ROWS_BY_BLOCK) else _BLOCK_ROWS
+    if facts.spread and m > _ROWS_BY_BLOCK:
+        rows = _round_up(-(-m // -(-m // _ROWS_BY_BLOCK)), _ROW_UNIT)
     ns = _NS_PER_STEP * item * k
     least = unit if m > 1 else _SINGLE_ROW_BYTES // item
     while True:
@@ -123,9 +131,10 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
     return Plan(rows, columns, depth, a_packed, b_mode, per_tile)
 
 
-def packs_a(a: Operand) -> bool:
+def packs_a(kernel: Kernel) -> bool:
     """Whether A is of a kind that packing helps: its rows are neighbours, its steps of K are not."""
-    return a.strides[-3] is Stride.ONE and a.strides[-1] is not Stride.ONE
+    strides = kernel.operands[0].strides
+    return strides[axes_of(kernel).batch] is Stride.ONE and strides[-1] is not Stride.ONE
 
 
 def _round_up(number: int, unit: int) -> int:
@@ -160,7 +169,8 @@ def make_scratch(
     # Where chains wait in the output itself, only those of a ragged last panel are kept here.
     whole = unfinished and (k > CHUNK or not facts.direct)
     kept = _MICRO_BYTES + (p.rows * (p.columns * item if whole else _COLUMN_BYTES) if unfinished else 0)
-    chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES
+    table = p.depth * _TABLE_BYTES if facts.spread else 0
+    chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES + table
     sums = _round_up(chains + kept, _LINE)
     tile = _round_up(sums + (kept if k > CHUNK else 0), _LINE)
     packed_a = _round_up(b_size, _LINE)
@@ -172,8 +182,9 @@ def make_scratch(
 
 def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
     """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
-    *batch, m, n, k = sizes
-    if not math.prod(sizes[:-1]):
+    batch, m, columns, depths = axes_of(kernel).split(sizes)
+    n, k = math.prod(columns), math.prod(depths)
+    if not math.prod(batch) * m * n:
         return 0
     facts = facts_of(kernel)
     needed = 0
@@ -183,7 +194,7 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
             p = make_plan(facts, batches, m, n, k, step, step)
             needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k).total)
-        if not batch or facts.b_moves[len(batch) - 1]:
+        if facts.spread or not batch or facts.b_moves[len(batch) - 1]:
             return needed
         m *= batch.pop()
 
@@ -202,13 +213,17 @@ def calls(
     axis; ``pointers`` one address per operand; ``workspace`` is as many bytes, aligned to 64, as
     the function of that name says.
     """
-    *batch, m, n, k = sizes
-    if not math.prod(sizes[:-1]):
+    batch, m, columns, depths = axes_of(kernel).split(sizes)
+    n, k = math.prod(columns), math.prod(depths)
+    if not math.prod(batch) * m * n:
         return []
     facts = facts_of(kernel)
     item = facts.item
     axes = len(batch)
-    if batch:
+    spread: tuple[int, ...] = ()
+    if facts.spread:
+        spread, strides = merged_columns(kernel, columns, depths, strides)
+    elif batch:
         m = _merge(facts, batch, m, strides)
     batches = math.prod(batch)
     p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1])
@@ -232,7 +247,7 @@ def calls(
         s.tiles, s.tile, s.chains, s.sums,
         b_tiles, pack_columns, -(-padded // pack_columns), _PACK_DEPTH, depth_tiles,
         *a_batch, *_packed_strides(a_batch, row_blocks * k * s.a_step),
-        *b_batch, *_packed_strides(b_batch, padded * k),
+        *b_batch, *_packed_strides(b_batch, padded * k), *spread,
     )  # fmt: skip
     made = []
     if a_tiles + b_tiles:

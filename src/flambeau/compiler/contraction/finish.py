@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flambeau.compiler.contraction.arguments import Inputs
+from flambeau.compiler.contraction.axes import axes_of
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Value, vector
 from flambeau.compiler.kernel import Instr, Kernel, Stride
@@ -34,6 +35,8 @@ def contract_index(kernel: Kernel) -> int:
 @per_kernel
 def direct_output(kernel: Kernel) -> int | None:
     """The operand that takes the bare product and can hold unfinished chains; None where none can."""
+    if axes_of(kernel).spread:
+        return None
     at = contract_index(kernel)
     after = [instr for instr in kernel.body if instr.op != "load"][1:]
     if len(after) != 1 or after[0].op != "store" or after[0].args != (at,):
@@ -125,17 +128,19 @@ class _Point:
 
     def _epilogue(self, value: Value, mask: Value | None) -> None:
         f, kernel = self.f, self.kernel
+        column = axes_of(kernel).place(-2)
 
         def place(i: int) -> tuple[Value, Value | None, bool]:
             operand = kernel.operands[i]
             row_step, step = self.inputs.stride(i, -3), self.inputs.stride(i, -2)
             start = self.block.starts[i]
             element = memory_element(operand.dtype)
+            kind = operand.strides[column]
             if row_step is not None:
                 start = f.element(start, element, f.mul(self.row, row_step))
             if step is not None:
                 start = f.element(start, element, f.mul(self.column, step))
-            return start, None if operand.strides[-2] is Stride.ONE else step, step is None
+            return start, None if kind is Stride.ONE else step, step is None
 
         def load(i: int, lanes: int) -> Value:
             start, step, same = place(i)

@@ -1,68 +1,23 @@
-"""The loops around the micro-kernel, and the module that holds them all."""
+"""The loops around the micro-kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, Inputs
+from flambeau.compiler.contraction.axes import reads_b_in_place
 from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
-from flambeau.compiler.contraction.micro import micro_name, write_micro
-from flambeau.compiler.contraction.packing import transposes, write_copy, write_pack
-from flambeau.compiler.contraction.shape import CHUNK, Shape, shape_for
+from flambeau.compiler.contraction.micro import micro_name
+from flambeau.compiler.contraction.packing import transposes
+from flambeau.compiler.contraction.shape import CHUNK, Shape
 from flambeau.compiler.ir import Function, Module, Value
-from flambeau.compiler.kernel import Kernel, Stride
-from flambeau.compiler.lowering import entry_name
+from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.scalar_ops import memory_element
 from flambeau.compiler.target import Target
 
 
-def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
-    """The entry's name and a module defining it and ``<entry>_pack`` as LLVM IR text.
-
-    Both are ``void @f(ptr %args, i64 %tile)``; ``blocking.calls`` says which to call with what.
-    Raises ``ValueError`` for a kernel that is not operand 0 times operand 1 with an epilogue.
-    """
-    check(kernel)
-    entry = entry_name(kernel, target)
-    shape = shape_for(kernel, target)
-    module = Module(entry, target.triple)
-    for height in shape.heights:
-        write_micro(module, entry, shape, height, shape.vectors)
-    if kernel.operands[1].strides[-2] is Stride.ONE:
-        write_micro(module, entry, shape, 1, shape.wide)
-    if packs_a(kernel.operands[0]):
-        write_copy(module, f"{entry}_copy_a", shape)
-    write_pack(module, f"{entry}_pack_b", shape, kernel.operands[1])
-    _Packing(module, entry, kernel, shape).write()
-    _Product(module, entry, kernel, target, shape).write()
-    return entry, _kept_apart(module.text())
-
-
-def check(kernel: Kernel) -> None:
-    """Raises ``ValueError`` where a kernel is not one that this family can lower."""
-    body = kernel.body
-    found = [instr for instr in body if instr.op == "contract"]
-    if len(found) != 1 or [body[a].op for a in found[0].args] != ["load", "load"]:
-        raise ValueError("a contraction kernel multiplies operand 0 by operand 1, once, as they are loaded")
-    if [body[a].operand for a in found[0].args] != [0, 1]:
-        raise ValueError("a contraction kernel multiplies operand 0 by operand 1, in this order")
-    dtype = found[0].dtype
-    if dtype.name not in ("float32", "float64") or any(o.dtype is not dtype for o in kernel.operands[:2]):
-        a, b = kernel.operands[:2]
-        raise ValueError(f"no contraction of {a.dtype} and {b.dtype} to {dtype} is generated")
-
-
-def _kept_apart(text: str) -> str:
-    """Keeps LLVM from inlining the inner functions, whose loops need all registers for themselves."""
-    lines = [
-        line.replace(" #0 {", " #1 {") if line.startswith("define internal ") else line
-        for line in text.split("\n")
-    ]
-    return "\n".join(lines) + 'attributes #1 = { nounwind noinline "no-builtins" }\n'
-
-
-def _offset(f: Function, *parts: tuple[Value, Value | None]) -> Value:
+def offset_of(f: Function, *parts: tuple[Value, Value | None]) -> Value:
     """The sum of index times stride."""
     total = f.i64(0)
     for index, step in parts:
@@ -71,16 +26,16 @@ def _offset(f: Function, *parts: tuple[Value, Value | None]) -> Value:
     return total
 
 
-def _pairs(indices: Sequence[Value], steps: Sequence[Value | None]) -> list[tuple[Value, Value | None]]:
+def pairs(indices: Sequence[Value], steps: Sequence[Value | None]) -> list[tuple[Value, Value | None]]:
     return list(zip(indices, steps, strict=True))
 
 
-def _at(f: Function, base: Value, element: str, *parts: tuple[Value, Value | None]) -> Value:
+def address(f: Function, base: Value, element: str, *parts: tuple[Value, Value | None]) -> Value:
     """The address index times stride elements from ``base``."""
-    return f.element(base, element, _offset(f, *parts))
+    return f.element(base, element, offset_of(f, *parts))
 
 
-def _split(f: Function, number: Value, sizes: list[Value]) -> list[Value]:
+def split(f: Function, number: Value, sizes: list[Value]) -> list[Value]:
     """The indices along axes of these sizes of the point with this number."""
     indices: list[Value] = []
     for size in reversed(sizes):
@@ -90,7 +45,7 @@ def _split(f: Function, number: Value, sizes: list[Value]) -> list[Value]:
     return indices
 
 
-class _Packing:
+class Packing:
     """Writes the entry that packs all of B, and A where that helps, ahead of the product."""
 
     def __init__(self, module: Module, entry: str, kernel: Kernel, shape: Shape) -> None:
@@ -107,7 +62,7 @@ class _Packing:
         self._pack_b(tile)
         f.branch(end)
         f.place(pack_a)
-        if packs_a(self.kernel.operands[0]):
+        if packs_a(self.kernel):
             self._pack_a(f.sub(tile, b_tiles))
         f.branch(end)
         f.place(end)
@@ -115,41 +70,40 @@ class _Packing:
 
     def _pack_b(self, tile: Value) -> None:
         f, element, inputs = self.f, self.shape.element, self.inputs
-        b = self.kernel.operands[1]
         width = f.i64(self.shape.width)
         parts = inputs.number("pack_depth_tiles"), inputs.number("pack_column_tiles")
-        *batch, depth, block = _split(f, tile, [*inputs.numbers("b_batch"), *parts])
+        *batch, depth, block = split(f, tile, [*inputs.numbers("b_batch"), *parts])
         k0, steps = self._steps(depth)
         pack_columns = inputs.number("pack_columns")
         n0 = f.mul(block, pack_columns)
         stop = f.min(f.add(n0, pack_columns), inputs.number("n"))
         column, step = inputs.stride(1, -2), inputs.stride(1, -1)
-        source = _at(f, inputs.pointer(1), element, *_pairs(batch, inputs.batch_strides(1)), (k0, step))
+        source = address(f, inputs.pointer(1), element, *pairs(batch, inputs.batch_strides(1)), (k0, step))
         packed = inputs.workspace()
-        target = _at(f, packed, element, *_pairs(batch, inputs.numbers("b_strides")), (k0, width))
+        target = address(f, packed, element, *pairs(batch, inputs.numbers("b_strides")), (k0, width))
         zero = f.i64(0)
         with f.loop(n0, stop, self.shape.width) as panel:
-            read = _at(f, source, element, (panel.index, column))
-            write = _at(f, target, element, (panel.index, inputs.number("k")))
+            read = address(f, source, element, (panel.index, column))
+            write = address(f, target, element, (panel.index, inputs.number("k")))
             columns = f.min(f.sub(stop, panel.index), width)
             f.line(
                 f"call void @{self.entry}_pack_b({read}, {step or zero}, {column or zero}, {write}, {steps}, "
-                f"{columns}{', ptr null, i64 0, ptr null, i1 0, i1 0' if transposes(b) else ''})"
+                f"{columns}{', ptr null, i64 0, ptr null, i1 0, i1 0' if transposes(self.kernel) else ''})"
             )
 
     def _pack_a(self, tile: Value) -> None:
         f, element, inputs = self.f, self.shape.element, self.inputs
         parts = inputs.number("row_blocks"), inputs.number("pack_depth_tiles")
-        *batch, block, depth = _split(f, tile, [*inputs.numbers("a_batch"), *parts])
+        *batch, block, depth = split(f, tile, [*inputs.numbers("a_batch"), *parts])
         k0, steps = self._steps(depth)
         block_rows, a_step = inputs.number("rows"), inputs.number("a_step")
         m0 = f.mul(block, block_rows)
         row, step = inputs.stride(0, -3), inputs.stride(0, -1)
-        places = _pairs(batch, inputs.batch_strides(0))
-        read = _at(f, inputs.pointer(0), element, *places, (m0, row), (k0, step))
+        places = pairs(batch, inputs.batch_strides(0))
+        read = address(f, inputs.pointer(0), element, *places, (m0, row), (k0, step))
         packed = inputs.workspace(inputs.number("packed_a"))
         line = f.add(f.mul(block, inputs.number("k")), k0)
-        write = _at(f, packed, element, *_pairs(batch, inputs.numbers("a_strides")), (line, a_step))
+        write = address(f, packed, element, *pairs(batch, inputs.numbers("a_strides")), (line, a_step))
         rows = f.min(block_rows, f.sub(inputs.number("m"), m0))
         f.line(
             f"call void @{self.entry}_copy_a({read}, {step or f.i64(0)}, {write}, {a_step}, {steps}, {rows})"
@@ -162,16 +116,16 @@ class _Packing:
         return k0, f.min(most, f.sub(self.inputs.number("k"), k0))
 
 
-class _Product:
+class Product:
     """Writes the entry that computes blocks of the output."""
 
     def __init__(self, module: Module, entry: str, kernel: Kernel, target: Target, shape: Shape) -> None:
         self.entry, self.kernel, self.target, self.shape = entry, kernel, target, shape
         self.element = shape.element
         self.direct = direct_output(kernel)
-        self.b_in_place = kernel.operands[1].strides[-2] is Stride.ONE
-        self.packs_a = packs_a(kernel.operands[0])
-        self.transposes = transposes(kernel.operands[1])
+        self.b_in_place = reads_b_in_place(kernel)
+        self.packs_a = packs_a(kernel)
+        self.transposes = transposes(kernel)
         self.f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
         self.inputs = Inputs(self.f, kernel)
 
@@ -190,31 +144,38 @@ class _Product:
         """One block of the output: finds its operands and runs through K."""
         f, inputs = self.f, self.inputs
         parts = inputs.number("column_blocks"), inputs.number("row_blocks")
-        *batch, column_block, row_block = _split(f, unit, [*inputs.numbers("batch"), *parts])
+        *batch, column_block, row_block = split(f, unit, [*inputs.numbers("batch"), *parts])
         block_rows, block_columns = inputs.number("rows"), inputs.number("columns")
         m0, n0 = f.mul(row_block, block_rows), f.mul(column_block, block_columns)
         self.rows = f.min(block_rows, f.sub(inputs.number("m"), m0))
         self.columns = f.min(block_columns, f.sub(inputs.number("n"), n0))
-        self.starts = []
-        for i, operand in enumerate(self.kernel.operands):
-            places = (*_pairs(batch, inputs.batch_strides(i)), (m0, inputs.stride(i, -3)))
-            places += ((n0, inputs.stride(i, -2)),)
-            self.starts.append(_at(f, inputs.pointer(i), memory_element(operand.dtype), *places))
-        copies = _pairs(batch, inputs.numbers("b_strides"))
+        self.first_column = n0
+        self.starts = self._starts(batch, m0, n0)
+        copies = pairs(batch, inputs.numbers("b_strides"))
         if self.transposes:
             by_block = f.icmp("eq", inputs.number("b_mode"), f.i64(B_BY_BLOCK))
             self.single = f.binary("and", by_block, f.icmp("eq", self.rows, f.i64(1)))
-        self.b_ahead = _at(f, inputs.workspace(), self.element, *copies, (n0, inputs.number("k")))
+        self.b_ahead = address(f, inputs.workspace(), self.element, *copies, (n0, inputs.number("k")))
         if self.packs_a:
-            copies = _pairs(batch, inputs.numbers("a_strides"))
+            copies = pairs(batch, inputs.numbers("a_strides"))
             packed = inputs.workspace(inputs.number("packed_a"))
             line = f.mul(row_block, inputs.number("k"))
-            self.a_ahead = _at(f, packed, self.element, *copies, (line, inputs.number("a_step")))
+            self.a_ahead = address(f, packed, self.element, *copies, (line, inputs.number("a_step")))
 
         # K of zero still has one round, which gives the empty sum.
         rounds = f.intrinsic("smax", "i64", inputs.number("k"), f.i64(1))
         with f.loop(f.i64(0), rounds, inputs.number("depth")) as block:
             self._depth(block.index)
+
+    def _starts(self, batch: Sequence[Value], m0: Value, n0: Value) -> list[Value]:
+        """The address of each operand at the block's first element."""
+        f, inputs = self.f, self.inputs
+        starts = []
+        for i, operand in enumerate(self.kernel.operands):
+            places = (*pairs(batch, inputs.batch_strides(i)), (m0, inputs.stride(i, -3)))
+            places += ((n0, inputs.stride(i, -2)),)
+            starts.append(address(f, inputs.pointer(i), memory_element(operand.dtype), *places))
+        return starts
 
     def _depth(self, k0: Value) -> None:
         """The steps of K from ``k0`` on up to the next reload, for all rows and columns of the block."""
@@ -255,11 +216,11 @@ class _Product:
         f, inputs = self.f, self.inputs
         zero = f.i64(0)
         row, step = inputs.stride(0, -3), inputs.stride(0, -1)
-        where = [_at(f, self.starts[0], self.element, (self.k0, step)), row or zero, step or zero]
+        where = [address(f, self.starts[0], self.element, (self.k0, step)), row or zero, step or zero]
         if self.packs_a:
             ahead = f.icmp("ne", inputs.number("a_packed"), zero)
             a_step = inputs.number("a_step")
-            packed = [_at(f, self.a_ahead, self.element, (self.k0, a_step)), f.i64(1), a_step]
+            packed = [address(f, self.a_ahead, self.element, (self.k0, a_step)), f.i64(1), a_step]
             where = [f.select(ahead, new, old) for new, old in zip(packed, where, strict=True)]
         self.a, self.a_row, self.a_step = where
 
@@ -271,8 +232,8 @@ class _Product:
         a, steps, go_on = self.a, self.steps, self.go_on
         if self.transposes:
             done = f.select(self.single, f.binary("and", steps, f.i64(-self.shape.lanes)), f.i64(0))
-            b = _at(f, b, self.element, (done, b_step))
-            a, steps = _at(f, a, self.element, (done, self.a_step)), f.sub(steps, done)
+            b = address(f, b, self.element, (done, b_step))
+            a, steps = address(f, a, self.element, (done, self.a_step)), f.sub(steps, done)
             go_on = f.binary("or", go_on, f.icmp("ne", done, f.i64(0)))
         head, body, end = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
         before = f.current
@@ -284,7 +245,7 @@ class _Product:
         f.branch_if(f.icmp("slt", i, self.rows), body, end)
         f.place(body)
         c, c_row, kept, to_output = self._place_c(i, j, whole)
-        a = _at(f, a, self.element, (i, self.a_row))
+        a = address(f, a, self.element, (i, self.a_row))
         height = self._micro(
             f.sub(self.rows, i), (steps, a, self.a_row, self.a_step, b, b_step, c, c_row, go_on)
         )
@@ -299,7 +260,7 @@ class _Product:
         f, inputs = self.f, self.inputs
         width = f.i64(self.shape.width)
         line = f.mul(i, inputs.number("keep"))
-        kept = _offset(f, (j, inputs.number("keep_column")), (line, width))
+        kept = offset_of(f, (j, inputs.number("keep_column")), (line, width))
         c, c_row, to_output = (
             f.element(self._scratch("scratch_chains"), self.element, kept),
             width,
@@ -308,7 +269,7 @@ class _Product:
         if self.direct is not None:
             to_output = f.binary("and", whole, f.icmp("sle", inputs.number("k"), f.i64(CHUNK)))
             out_row = inputs.stride(self.direct, -3) or f.i64(0)
-            out = _at(f, self.starts[self.direct], self.element, (i, out_row), (j, f.i64(1)))
+            out = address(f, self.starts[self.direct], self.element, (i, out_row), (j, f.i64(1)))
             c, c_row = f.select(to_output, out, c), f.select(to_output, out_row, c_row)
         return c, c_row, kept, to_output
 
@@ -321,12 +282,12 @@ class _Product:
         column, step = inputs.stride(1, -2), inputs.stride(1, -1)
         zero, width = f.i64(0), f.i64(self.shape.width)
         mode = inputs.number("b_mode")
-        start = _at(f, self.starts[1], element, (self.k0, step), (j, column))
+        start = address(f, self.starts[1], element, (self.k0, step), (j, column))
         in_place = f.const("i1", False)
         if self.b_in_place:
             in_place = f.binary("and", whole, f.icmp("eq", mode, f.i64(B_IN_PLACE)))
         ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
-        ready = _at(f, self.b_ahead, element, (j, inputs.number("k")), (self.k0, width))
+        ready = address(f, self.b_ahead, element, (j, inputs.number("k")), (self.k0, width))
         with f.when(f.binary("xor", f.binary("or", in_place, ahead), f.const("i1", True))):
             arguments = [start, step or zero, column or zero, self.scratch, self.steps, taken]
             if self.transposes:
@@ -372,7 +333,7 @@ class _Product:
         starts = {}
         for number, operand in enumerate(self.kernel.operands[2:], 2):
             places = (i, inputs.stride(number, -3)), (j, inputs.stride(number, -2))
-            starts[number] = _at(f, self.starts[number], memory_element(operand.dtype), *places)
+            starts[number] = address(f, self.starts[number], memory_element(operand.dtype), *places)
         sums = f.element(self._scratch("scratch_sums"), self.element, kept)
         block = Block(chains, sums, height, taken, starts)
         write_finish(f, self.kernel, self.target, self.shape, block, inputs, self.first_chunk, self.last)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flambeau.compiler.contraction.axes import axes_of
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value, size_of, vector
-from flambeau.compiler.kernel import Operand, Stride
+from flambeau.compiler.kernel import Kernel, Stride
 
 
 def write_copy(module: Module, name: str, shape: Shape) -> None:
@@ -34,12 +35,13 @@ def write_copy(module: Module, name: str, shape: Shape) -> None:
     f.ret()
 
 
-def transposes(b: Operand) -> bool:
+def transposes(kernel: Kernel) -> bool:
     """Whether B's steps of K are neighbours and its columns are not, so that packing transposes."""
-    return b.strides[-1] is Stride.ONE and b.strides[-2] is not Stride.ONE
+    b = kernel.operands[1]
+    return not axes_of(kernel).spread and b.strides[-1] is Stride.ONE and b.strides[-2] is not Stride.ONE
 
 
-def write_pack(module: Module, name: str, shape: Shape, b: Operand) -> None:
+def write_pack(module: Module, name: str, shape: Shape, kernel: Kernel) -> None:
     """Writes ``pack(from, from_step, from_column, to, steps, columns)`` for a block's columns of B.
 
     The result has ``shape.width`` neighbours for each step of K; where ``columns`` are fewer, the
@@ -51,12 +53,12 @@ def write_pack(module: Module, name: str, shape: Shape, b: Operand) -> None:
     """
     params = [("ptr", "from"), ("i64", "from_step"), ("i64", "from_column"), ("ptr", "to"), ("i64", "steps")]
     params.append(("i64", "columns"))
-    if transposes(b):
+    if transposes(kernel):
         params += [("ptr", "row"), ("i64", "row_step"), ("ptr", "chains"), ("i1", "go_on"), ("i1", "single")]
     f = module.function(name, params, internal=True)
-    if b.strides[-2] is Stride.ONE:
+    if kernel.operands[1].strides[-2] is Stride.ONE:
         _pack_rows(f, shape)
-    elif transposes(b):
+    elif transposes(kernel):
         _pack_transposed(f, shape)
     else:
         _pack_elements(f, shape, f.i64(0), f.params[4])

@@ -1,0 +1,5 @@
+"""What is useful beside layers."""
+
+from flambeau.nn.utils import rnn
+
+__all__ = ["rnn"]
