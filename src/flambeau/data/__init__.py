@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flambeau.data import transforms
 from flambeau.data.collate import default_collate
 from flambeau.data.combine import ConcatDataset, Subset, random_split
 from flambeau.data.dataset import Dataset, IterableDataset, TensorDataset
@@ -37,5 +38,6 @@ __all__ = [
     "fashion_mnist_mini",
     "load_idx_folder",
     "random_split",
+    "transforms",
     "uniform",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from flambeau.data.draws import one_of
+from flambeau.data.draws import for_each
 from flambeau.data.memory import Array, IndexArray, take_rows
 from flambeau.errors import OperandError, OutOfBoundsError, ShapeError
 from flambeau.tensor import Tensor
@@ -149,8 +149,5 @@ def transformed(transform: Callable[[Array], Any], rows: Array) -> Array:
     batch = getattr(transform, "batch", None)
     if batch is not None:
         return np.asarray(batch(rows))
-    made = []
-    for i, row in enumerate(rows):
-        with one_of(i):
-            made.append(np.asarray(transform(row)))
+    made = [np.asarray(row) for row in for_each(transform, rows)]
     return np.stack(made) if made else rows

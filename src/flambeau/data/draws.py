@@ -10,7 +10,7 @@ Source: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -54,20 +54,24 @@ def placed(seed: int, epoch: int, indices: IndexArray | int, purpose: str = "ite
         _place.reset(token)
 
 
-@contextmanager
-def one_of(row: int) -> Iterator[None]:
-    """Draw for one item of the batch alone, as if it had come alone."""
+def for_each(function: Callable[[Any], Any], rows: Array) -> list[Any]:
+    """A function applied to each item of a batch, which draws as if the item had come alone."""
     whole = _place.get()
-    if whole is None or len(whole.indices) <= row:
-        yield
-        return
-    part = Place(whole.key, whole.epoch, whole.indices[row : row + 1])
-    part.drawn = whole.drawn
-    token = _place.set(part)
-    try:
-        yield
-    finally:
-        _place.reset(token)
+    if whole is None or len(whole.indices) != len(rows):
+        return [function(row) for row in rows]
+    made = []
+    start = end = whole.drawn
+    for i, row in enumerate(rows):
+        part = Place(whole.key, whole.epoch, whole.indices[i : i + 1])
+        part.drawn = start
+        token = _place.set(part)
+        try:
+            made.append(function(row))
+        finally:
+            _place.reset(token)
+        end = max(end, part.drawn)
+    whole.drawn = end
+    return made
 
 
 def uniform(rows: int, count: int = 1) -> Array:
