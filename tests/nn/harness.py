@@ -51,6 +51,7 @@ class Case:
         theirs: the name of PyTorch's layer where it is another, or a function of torch and a dtype that
             makes one; None where there is none
         call: how to call a layer, ours or theirs, where ``layer(*inputs)`` is not enough
+        double: how far float64 may be from PyTorch's, relative to the largest element
         single: how far float32 may be from float64, relative to the largest element
         wrong: inputs that are refused, the error, and its message
         refused: arguments and options that no layer can be made of, the error, and its message
@@ -73,6 +74,7 @@ class Case:
     strict: bool = True
     theirs: str | Callable[..., Any] | None = ""
     call: Callable[..., Any] | None = None
+    double: float = 1e-9
     single: float = 2e-5
     wrong: Sequence[Wrong] = ()
     refused: Sequence[Refused] = ()

@@ -182,7 +182,7 @@ THEIRS = [
 @pytest.mark.parametrize(("case", "dtype"), THEIRS)
 def test_beside_pytorch(case: Case, dtype: str) -> None:
     torch = pytest.importorskip("torch")
-    limit = 1e-9 if dtype == "float64" else case.single
+    limit = case.double if dtype == "float64" else case.single
     ours = case.make(dtype)
     theirs = case.make_theirs(torch, ours, dtype)
     x = case.tensors(dtype, requires_grad=True)

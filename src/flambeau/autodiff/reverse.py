@@ -128,6 +128,8 @@ def _sweep(
 def is_cheap(node: Node) -> bool:
     """Whether computing the node again costs less than keeping its result."""
     primitive = node.primitive
+    if primitive.name == "random_bits":
+        return True  # a function of two numbers: a dropout mask takes no memory
     if primitive.effect is not Effect.PURE:
         return False
     if primitive.lowering is Lowering.VIEW:

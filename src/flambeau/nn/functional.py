@@ -20,6 +20,7 @@ from flambeau.nn.attention import scaled_dot_product_attention
 from flambeau.nn.avg_pooling import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1d, lp_pool2d, lp_pool3d
 from flambeau.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from flambeau.nn.convolution import conv1d, conv2d, conv3d
+from flambeau.nn.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from flambeau.nn.linear import linear
 from flambeau.nn.loss import cross_entropy, mse_loss
 from flambeau.nn.max_pooling import (
@@ -31,7 +32,11 @@ from flambeau.nn.max_pooling import (
     max_unpool3d,
 )
 from flambeau.nn.padding import pad
+from flambeau.nn.piecewise import hardshrink, hardsigmoid, hardswish, hardtanh, relu6, softshrink, threshold
+from flambeau.nn.rectifiers import celu, elu, gelu, leaky_relu, mish, prelu, rrelu, selu, silu
 from flambeau.nn.shuffling import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from flambeau.nn.sigmoids import logsigmoid, softplus, softsign, tanhshrink
+from flambeau.nn.softmax import glu, softmin
 from flambeau.nn.upsampling import interpolate
 
 __all__ = [
@@ -41,9 +46,11 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "celu",
     "channel_shuffle",
     "conv1d",
     "conv2d",
@@ -52,9 +59,23 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "feature_alpha_dropout",
     "fold",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "interpolate",
+    "leaky_relu",
     "linear",
+    "logsigmoid",
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
@@ -64,11 +85,23 @@ __all__ = [
     "max_unpool1d",
     "max_unpool2d",
     "max_unpool3d",
+    "mish",
     "mse_loss",
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "prelu",
+    "relu6",
+    "rrelu",
     "scaled_dot_product_attention",
+    "selu",
+    "silu",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
+    "threshold",
     "unfold",
 ]
 
