@@ -105,8 +105,7 @@ class Case:
         else:
             named = getattr(torch.nn, self.theirs or self.layer)
             options = dict(self.options)
-            takes = inspect.signature(named).parameters
-            if "dtype" in takes or "kwargs" in takes:
+            if "dtype" in inspect.signature(type(ours)).parameters:
                 options["dtype"] = kind
             theirs = named(*self.args, **options)
         theirs.load_state_dict({name: torch.tensor(t.numpy()) for name, t in ours.state_dict().items()})
