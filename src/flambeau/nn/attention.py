@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from flambeau import random
-from flambeau.dtypes import DType, default_float
+from flambeau.dtypes import DType, default_float, float64
 from flambeau.engine.tape import THREAD
 from flambeau.errors import OperandError
 from flambeau.nn import init
@@ -20,13 +20,13 @@ from flambeau.primitives.multihead import Heads, multihead
 from flambeau.tensor import Tensor
 
 
-def _dropout_operands(name: str, p: Any, dtype: DType) -> list[Any]:
+def _dropout_operands(name: str, p: Any) -> list[Any]:
     """What dropout with probability ``p`` takes; nothing for 0."""
     if isinstance(p, bool) or not isinstance(p, (int, float)) or not 0 <= p <= 1:
         refuse(OperandError(f"{name}: dropout is a probability from 0 to 1, not {p!r}"))
     if p == 0:
         return []
-    return [(float(p), dtype), *random.default_generator().operands()]
+    return [*random.default_generator().operands(), (float(p), float64)]
 
 
 def scaled_dot_product_attention(
@@ -70,7 +70,7 @@ def scaled_dot_product_attention(
     dtype = operands[0].type.dtype
     if scale is not None:
         operands.append(number(scale, dtype, name))
-    dropout = _dropout_operands(name, dropout_p, dtype)
+    dropout = _dropout_operands(name, dropout_p)
     options = Options(
         attn_mask is not None, scale is not None, bool(dropout), bool(is_causal), bool(enable_gqa)
     )
@@ -181,7 +181,7 @@ class MultiheadAttention(Module):
         for mask, what in ((key_padding_mask, "key_padding_mask"), (attn_mask, "attn_mask")):
             if mask is not None:
                 operands.append(value_of(mask, f"{name}: {what}"))
-        dropout = _dropout_operands(name, self.dropout if self.training else 0.0, out.weight.dtype)
+        dropout = _dropout_operands(name, self.dropout if self.training else 0.0)
         plan = Heads(
             name,
             self.num_heads,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flambeau import random
-from flambeau.dtypes import DType, default_float
+from flambeau.dtypes import DType, default_float, float64
 from flambeau.engine.tape import THREAD, Value
 from flambeau.errors import OperandError
 from flambeau.nn import init
@@ -127,7 +127,7 @@ class _Recurrent(Module):
         dropped = self.training and self.dropout > 0 and self.num_layers > 1
         kept = needs_gradient(operands)
         if dropped:
-            operands.append((self.dropout, weights[0].dtype))
+            operands.append((self.dropout, float64))
             for _ in range(self.num_layers - 1):
                 operands += random.default_generator().operands()
         plan = Plan(

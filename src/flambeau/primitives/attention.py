@@ -18,19 +18,18 @@ from flambeau.graph.builder import Var
 from flambeau.graph.types import Shape, Size
 from flambeau.primitives.contract import matmul
 from flambeau.primitives.control import stop_gradient
+from flambeau.primitives.dropout import dropout
 from flambeau.primitives.elementwise import (
     add,
     div,
     eq,
     exp,
     ge,
-    gt,
     logical_and,
     mul,
     select,
     sub,
 )
-from flambeau.primitives.randomness import bernoulli
 from flambeau.primitives.reduce import reduce_max
 from flambeau.primitives.views import (
     broadcast_shapes,
@@ -59,14 +58,6 @@ def masked_softmax(scores: Var) -> Var:
     return div(weights, select(eq(total, 0), 1.0, total))
 
 
-def drop(x: Var, p: Var, key: Var, counter: Var) -> Var:
-    """``x`` with elements zeroed with probability ``p`` and the others divided by ``1 - p``."""
-    keep = sub(1.0, p)
-    alive = gt(keep, 0)
-    scale = select(alive, div(1.0, select(alive, keep, 1.0)), 0.0)
-    return mul(x, select(bernoulli(key, counter, keep, x.shape), scale, 0.0))
-
-
 class Masks(NamedTuple):
     """What may be seen: bool tensors (True: yes) and tensors added to the scores, all broadcast."""
 
@@ -85,18 +76,17 @@ class Masks(NamedTuple):
         return select(seen, scores, -math.inf)
 
 
-def attend(
-    q: Var, k: Var, v: Var, masks: Masks, scale: Var | float, dropout: Sequence[Var]
-) -> tuple[Var, Var]:
+def attend(q: Var, k: Var, v: Var, masks: Masks, scale: Var | float, drop: Sequence[Var]) -> tuple[Var, Var]:
     """The results (..., queries, features) and the weights (..., queries, keys).
 
-    ``dropout`` holds nothing, or its probability, key and counter.
+    ``drop`` holds nothing, or dropout's key, counter and probability.
     """
     perm = (*range(k.ndim - 2), k.ndim - 1, k.ndim - 2)
     scores = matmul(mul(q, scale), transpose(k, perm))
     weights = masked_softmax(masks.apply(scores))
-    if dropout:
-        weights = drop(weights, *dropout)
+    if drop:
+        key, counter, p = drop
+        weights = dropout(key, counter, weights, p, 0)
     return matmul(weights, v), weights
 
 
@@ -145,7 +135,7 @@ def _masks(name: str, masks: Sequence[Var], shape: Shape, dtype: DType) -> Masks
 def scaled_dot_product(q: Var, k: Var, v: Var, *operands: Var | Options) -> Var:
     """The builder of ``scaled_dot_product_attention``.
 
-    After query, key and value come the mask, the scale, and dropout's probability, key and counter,
+    After query, key and value come the mask, the scale, and dropout's key, counter and probability,
     those of them that ``Options`` names.
     """
     name = "scaled_dot_product_attention"
@@ -164,16 +154,16 @@ def scaled_dot_product(q: Var, k: Var, v: Var, *operands: Var | Options) -> Var:
         scale = 1.0 / math.sqrt(max(width, 1))
     else:
         raise ShapeError(f"{name}: queries have {width} features: how many must be known, or a scale given")
-    dropout = list(it)
+    drop = list(it)
     if not options.grouped:
         lead = broadcast_shapes(name, q.shape[:-2], k.shape[:-2])
         found = _masks(name, masks, (*lead, queries, keys), q.dtype)
-        return attend(q, k, v, found, scale, dropout)[0]
+        return attend(q, k, v, found, scale, drop)[0]
     shared = _grouped(name, q, k, v)
     found = _masks(name, masks, (*q.shape[:-1], keys), q.dtype)
     shape = (*shared.shape[:-1], keys)
     allowed, added = (tuple([reshape(m, shape) for m in kind]) for kind in found)
-    made, _ = attend(shared, k, v, Masks(allowed, added), scale, dropout)
+    made, _ = attend(shared, k, v, Masks(allowed, added), scale, drop)
     return reshape(made, (*q.shape[:-1], v.shape[-1]))
 
 

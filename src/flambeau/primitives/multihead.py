@@ -97,7 +97,7 @@ def multihead(*operands: Var | Heads) -> Var | tuple[Var, ...]:
 
     Operands: the different ones of query, key and value; the input projections and their bias; the
     output projection and its bias; bias_k and bias_v; the key padding mask and the attention mask
-    (bool: True may not be seen); dropout's probability, key and counter.
+    (bool: True may not be seen); dropout's key, counter and probability.
     """
     *given, plan = operands
     assert isinstance(plan, Heads)

@@ -21,10 +21,10 @@ from flambeau.graph.graph import Graph
 from flambeau.graph.types import Size, TensorType
 from flambeau.primitives.arranging import chunk
 from flambeau.primitives.contract import dot_general
-from flambeau.primitives.elementwise import add, div, gt, lt, mul, relu, select, sigmoid, sub, tanh
+from flambeau.primitives.dropout import dropout
+from flambeau.primitives.elementwise import add, lt, mul, relu, select, sigmoid, sub, tanh
 from flambeau.primitives.gather import in_range
 from flambeau.primitives.indexing import concatenate, slice_axis
-from flambeau.primitives.randomness import bernoulli
 from flambeau.primitives.scan import keeping, scan, step_residuals
 from flambeau.primitives.subgraphs import build, floating
 from flambeau.primitives.views import (
@@ -268,13 +268,6 @@ def _running(plan: Plan, lengths: Var, x: Var) -> Var:
     return lt(iota((steps, batch), 0, int64), broadcast(known, (steps, batch), (1,)))
 
 
-def _dropout(x: Var, p: Var, key: Var, counter: Var) -> Var:
-    keep = sub(1.0, p)
-    alive = gt(keep, 0)
-    scale = select(alive, div(1.0, select(alive, keep, 1.0)), 0.0)
-    return mul(x, select(bernoulli(key, counter, keep, x.shape), scale, 0.0))
-
-
 def layers(*operands: Var | Plan) -> tuple[Var, ...]:
     """The builder of a stack of layers.
 
@@ -301,7 +294,8 @@ def layers(*operands: Var | Plan) -> tuple[Var, ...]:
     last: list[list[Var]] = [[] for _ in states]
     for layer in range(plan.layers):
         if p is not None and layer:
-            x = _dropout(x, p, next(it), next(it))
+            key, counter = next(it), next(it)
+            x = dropout(key, counter, x, p, 0)
         made = []
         for direction in range(plan.directions):
             at = layer * plan.directions + direction
