@@ -50,6 +50,7 @@ HEAVY = (
     "llvmlite",
     "torch",
     "safetensors",
+    "tokenizers",
     "rich",
     "multiprocessing",
     "asyncio",

@@ -18,9 +18,13 @@ from flambeau.data.sampler import (
     SequentialSampler,
     WeightedRandomSampler,
 )
+from flambeau.data.sets import TextCorpus, cifar10, fashion_mnist, load, mnist, shakespeare_mini
+from flambeau.data.text import BytePairTokenizer, CharTokenizer, TextWindows, pad_sequences, truncate
 
 __all__ = [
     "BatchSampler",
+    "BytePairTokenizer",
+    "CharTokenizer",
     "ConcatDataset",
     "DataError",
     "DataLoader",
@@ -32,12 +36,21 @@ __all__ = [
     "SequentialSampler",
     "Subset",
     "TensorDataset",
+    "TextCorpus",
+    "TextWindows",
     "WeightedRandomSampler",
     "WorkerError",
+    "cifar10",
     "default_collate",
+    "fashion_mnist",
     "fashion_mnist_mini",
+    "load",
     "load_idx_folder",
+    "mnist",
+    "pad_sequences",
     "random_split",
+    "shakespeare_mini",
     "transforms",
+    "truncate",
     "uniform",
 ]

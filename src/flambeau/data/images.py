@@ -19,7 +19,8 @@ class LabelledImages(NamedTuple):
     """Images with class labels, split into a training set and a test set, as NumPy arrays.
 
     Attributes:
-        train_images: uint8, shape (count, height, width), 0 = black to 255 = white.
+        train_images: uint8, shape (count, height, width), or (count, height, width, 3) for colours;
+            0 = black to 255 = white.
         train_labels: uint8, shape (count,), each an index into ``class_names``.
         test_images: As ``train_images``, with its own count.
         test_labels: As ``train_labels``.
