@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 
 import numpy as np
@@ -359,3 +360,20 @@ def test_value_looked_at_names_the_line():
 def test_argument_that_cannot_be_compared():
     with pytest.raises(OperandError, match="an argument is a set, which cannot be compared"):
         compile(lambda x, s: x)(tensor(X), {1})
+
+
+def test_the_age_of_tensors_does_not_matter():
+    old = tensor(np.zeros(2))
+    gc.collect()  # the collector lists old objects after young ones, or among them once they are old too
+    young = tensor(np.zeros(3))
+
+    @compile
+    def step(x):
+        nonlocal old, young
+        old += x
+        young += x
+
+    for _ in range(3):
+        step(tensor(np.array(1.0)))
+        gc.collect()
+    assert (old.tolist(), young.tolist()) == ([3.0] * 2, [3.0] * 3)

@@ -131,7 +131,17 @@ class Snapshot:
             del made
             gc.collect()
             made = self._made(index, known)
-        return Changes(updated, graded, made, steps)
+
+        # The collector lists objects by age, which differs from call to call: the order is that of values.
+        def position(t: Tensor) -> int:
+            return index[t._value]
+
+        def gradients(t: Tensor) -> int:
+            return -1 if t._grad is None else index.get(t._grad._value, -1)
+
+        return Changes(
+            sorted(updated, key=position), sorted(graded, key=gradients), sorted(made, key=position), steps
+        )
 
     @staticmethod
     def _made(index: Any, known: set[int]) -> list[Tensor]:
