@@ -402,6 +402,7 @@ _LATE = {
         "flambeau.engine.statistics": ("stats",),
         "flambeau.graph.verifier": ("check_programs",),
         "flambeau.runtime.threads": ("get_num_threads", "set_num_threads"),
+        "flambeau.training": ("Model",),
         "flambeau.transforms": (
             "checkpoint",
             "compile",
