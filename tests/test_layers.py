@@ -52,6 +52,7 @@ HEAVY = (
     "safetensors",
     "tokenizers",
     "rich",
+    "tensorboardX",
     "multiprocessing",
     "asyncio",
     "unittest",
