@@ -99,3 +99,49 @@ class Call:
     tiles: int
     args: tuple[Pointer | int, ...]
     cost: float
+
+
+# What else a program is made of: loops and branches between its calls.  Slots that they write to are
+# moving: their addresses belong to the program, not to its caller.  Jumps are relative to themselves.
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Give each of the moving ``slots`` the address of a place."""
+
+    slots: tuple[int, ...]
+    places: tuple[Pointer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Move slots on by a number of bytes each."""
+
+    steps: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Exchange the addresses of two slots, for each pair."""
+
+    pairs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The end of a loop that begins ``back`` operations before and runs ``count`` times (at least once)."""
+
+    back: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Go on ``ahead`` operations further if the byte at ``condition`` is ``when``; without one, always."""
+
+    ahead: int
+    condition: Pointer | None = None
+    when: bool = True
+
+
+Op = Call | Bind | Step | Swap | Repeat | Branch

@@ -16,6 +16,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from flambeau.compiler.bodies import CONTROL, bodies
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.dtypes import (
     DType,
@@ -55,14 +56,16 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
-    ``kind`` is "elementwise", "reduction", "contraction", "move" or "host"; ``root`` is the
-    contraction, the move, or the first reduction.
+    ``kind`` is "elementwise", "reduction", "contraction", "move", "control" or "host"; ``root`` is
+    the contraction, the move, or the first reduction; ``inner`` are the partitions of the bodies of
+    control flow.
     """
 
     kind: str
     nodes: list[int]
     root: int = -1
     outputs: list[int] = field(default_factory=list)
+    inner: list[Partition] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,6 +94,7 @@ class _Planner:
         for i, node in enumerate(self.nodes):
             for v in set(node.inputs):
                 self.users.setdefault(v, []).append(i)
+        self.inner: dict[int, list[Partition]] = {}
         self.kind = [self._classify(n) for n in self.nodes]
         self.group_of: dict[int, Group] = {}
         self.groups: dict[Group, None] = {}  # in the order they were made
@@ -107,6 +111,8 @@ class _Planner:
         inputs = tuple(types[v].dtype for v in node.inputs)
         if out is None:
             return "host"
+        if name in CONTROL:
+            return "control" if self._compiled(node) else "host"
         pointwise = node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota"
         if pointwise and self.supports(name, out.dtype, inputs):
             return "elementwise"
@@ -117,6 +123,20 @@ class _Planner:
         if name in CONTRACTIONS and out.dtype in (float32, float64) and inputs[0] is out.dtype:
             return "contraction" if node.attrs["accumulate"] in (None, out.dtype) else "host"
         return "host"
+
+    def _compiled(self, node: Node) -> bool:
+        """Whether the bodies of control flow consist of kernels alone; keeps their partitions."""
+        found = []
+        for body in bodies(node):
+            types = [*body.input_types, *body.output_types]
+            if any(t.dtype.kind == "complex" for t in types):
+                return False
+            inner = partition(body, self.supports)
+            if any(group.kind == "host" for group in inner.groups):
+                return False
+            found.append(inner)
+        self.inner[node.outputs[0]] = found
+        return True
 
     def _reach(self) -> tuple[list[int], list[int]]:
         """For each node the nodes of its window above and below it, as bits."""
@@ -314,8 +334,8 @@ class _Planner:
     def ordered(self) -> list[Group]:
         """Groups so that each runs after what it reads; host calls as early as possible."""
         for i, kind in enumerate(self.kind):
-            if kind == "host":
-                self._new("host", i)
+            if kind in ("host", "control"):
+                self._new(kind, i).inner = self.inner.get(self.nodes[i].outputs[0], [])
         needs: dict[int, set[int]] = {}
         number = {id(g): n for n, g in enumerate(self.groups)}
         depends: dict[int, frozenset[int]] = {}
@@ -381,7 +401,7 @@ def partition(graph: Graph, supports: Supports) -> Partition:
                 wanted.add(v)
     for group in groups:
         group.outputs = [v for i in group.nodes for v in graph.nodes[i].outputs if v in wanted]
-        if group.kind == "host":
+        if group.kind in ("host", "control"):
             group.outputs = list(graph.nodes[group.nodes[0]].outputs)
         stored.update(group.outputs)
     return Partition(groups, stored)

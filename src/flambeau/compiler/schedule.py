@@ -6,13 +6,14 @@ classes, no kernel is compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.compiler import contraction, elementwise, reduction
+from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_task
-from flambeau.compiler.kernel import Call, Kernel, Pointer
+from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks
 from flambeau.compiler.partition import Partition
@@ -48,17 +49,17 @@ class HostStep:
 class Schedule:
     """A program without addresses of code.
 
-    ``constants`` are computed once, when the program is made; ``steps`` are lists of calls and host
-    steps, in order; ``overwriting`` are the calls from the first that writes to an input on.
+    ``constants`` are computed once, when the program is made; ``steps`` are lists of operations and
+    host steps, in order; ``overwriting`` are the operations from the first that writes to an input on.
 
     Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
-    calls.  ``results`` says per output of the graph which slot holds it; ``reused`` maps a fresh
+    calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it; ``reused`` maps a fresh
     slot to the input slot whose memory it takes over.
     """
 
     constants: list[HostStep] = field(default_factory=list)
-    steps: list[list[Call] | HostStep] = field(default_factory=list)
-    overwriting: list[Call] = field(default_factory=list)
+    steps: list[list[Op] | HostStep] = field(default_factory=list)
+    overwriting: list[Op] = field(default_factory=list)
     arena: int = 0
     slots: int = 0
     fresh: dict[int, int] = field(default_factory=dict)
@@ -67,8 +68,18 @@ class Schedule:
     place: dict[int, Pointer] = field(default_factory=dict)
     kernels: int = 0
 
+    def operations(self) -> list[Op]:
+        """What a program without host calls and without inputs to overwrite does."""
+        out: list[Op] = []
+        for step in self.steps:
+            assert not isinstance(step, HostStep)
+            out += step
+        return out
+
 
 Entry = Callable[[Kernel], str]
+AnyTask = Task | HostStep | ControlTask
+_NO_WORKSPACE = Pointer(ARENA)
 
 
 class _Scheduler:
@@ -85,14 +96,21 @@ class _Scheduler:
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
         self.pads: dict[Any, View] = {}  # what has been padded, and how
-        self.tasks: list[Task | HostStep] = []
+        self.tasks: list[AnyTask] = []
+        self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
+        self.slots = 1
         self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
 
     def run(self) -> Schedule:
         self._views()
         for group in self.partition.groups:
             self._group(group)
-        outputs = [self._output(v) for v in self.graph.outputs]
+        if self.lying is None:
+            outputs = [self._output(v) for v in self.graph.outputs]
+        else:
+            outputs = []
+            for v in self.graph.outputs:
+                outputs.append(self._own_output(v, outputs))
         return self._layout(outputs)
 
     # -- where everything lies ----------------------------------------------------------------
@@ -101,7 +119,11 @@ class _Scheduler:
         views, constants = self.sources.views, self.sources.constants
         types = self.graph.types
         for v in self.graph.inputs:
-            views[v] = View.dense(v, types[v].shape)  # type: ignore[arg-type]
+            found = (self.lying or {}).get(v)
+            if isinstance(found, tuple):
+                constants[v] = found
+            else:
+                views[v] = found or View.dense(v, types[v].shape)  # type: ignore[arg-type]
         stored = self.partition.stored
         for node in self.graph.nodes:
             name = node.primitive.name
@@ -114,11 +136,11 @@ class _Scheduler:
                     constants[out] = constants[source]
                     continue
                 shape: tuple[int, ...] = types[out].shape  # type: ignore[assignment]
-                found = through(node, views[source], shape)
-                if found is None:
+                view = through(node, views[source], shape)
+                if view is None:
                     self.copies[out] = views[source]
-                    found = View.dense(out, shape)
-                views[out] = found
+                    view = View.dense(out, shape)
+                views[out] = view
             else:
                 for v in node.outputs:
                     if v in stored:
@@ -167,7 +189,7 @@ class _Scheduler:
                 self._add(task)
         return found
 
-    def _add(self, task: Task | HostStep) -> None:
+    def _add(self, task: AnyTask) -> None:
         for v in _writes(task):
             self.made.setdefault(v, len(self.tasks))
         self.tasks.append(task)
@@ -181,6 +203,9 @@ class _Scheduler:
                     self._need(self.sources.views[v])
         if group.kind == "host":
             self._host(nodes[0])
+            return
+        if group.kind == "control":
+            self._control(nodes[0], group.inner)
             return
         if group.kind == "move":
             for task in move_tasks(self.graph, group, self.sources):
@@ -216,6 +241,25 @@ class _Scheduler:
         self._add(HostStep(node, [], [fresh]))
         return View(fresh, shape, (0,) * len(shape))
 
+    def _control(self, node: Node, partitions: Sequence[Partition]) -> None:
+        operands: list[Operand] = []
+        for v in node.inputs:
+            constant = self.sources.constants.get(v)
+            operands.append(self.sources.views[v] if constant is None else constant)
+
+        def layout(body: Graph, inner: Partition, lying: Mapping[int, Operand]) -> Schedule:
+            scheduler = _Scheduler(body, inner, frozenset(), 0, self.entry)
+            scheduler.lying = lying
+            return scheduler.run()
+
+        def constant_tensor(node: Node) -> int:
+            fresh = -1 - len(self.extra)
+            self.extra[fresh] = TensorType((), node.attrs["dtype"])
+            self._add(HostStep(Node(node.primitive, (), node.attrs, (fresh,)), [], [fresh]))
+            return fresh
+
+        self._add(ControlTask(node, self.graph.types, partitions, operands, layout, constant_tensor))
+
     def _host(self, node: Node) -> None:
         inputs: list[Any] = []
         for v in node.inputs:
@@ -241,15 +285,21 @@ class _Scheduler:
             return view.base
         return self._copy(view).base
 
+    def _own_output(self, v: int, taken: Sequence[int]) -> int:
+        """As ``_output``, but memory that a task of the body writes, for this output alone."""
+        base = self._output(v)
+        task = self.made.get(base)
+        if base in taken or task is None or isinstance(self.tasks[task], HostStep):
+            return self._copy(View.dense(base, self.graph.types[v].shape)).base  # type: ignore[arg-type]
+        return base
+
     # -- memory -------------------------------------------------------------------------------
 
     def _layout(self, outputs: list[int]) -> Schedule:
         schedule = Schedule()
         place = schedule.place
-        slot = 1
         for v in self.graph.inputs:
-            place[v] = Pointer(slot)
-            slot += 1
+            place[v] = Pointer(self._new_slot())
         last: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
             for base in (*_reads(task), *_writes(task)):
@@ -259,14 +309,13 @@ class _Scheduler:
         for v in dict.fromkeys(outputs):
             if v in place or v in host:
                 continue
+            slot = self._new_slot()
             place[v] = Pointer(slot)
             schedule.fresh[slot] = int(self._type(v).nbytes)
             if v in reuse:
                 schedule.reused[slot] = place[reuse[v]].slot
-            slot += 1
         for v in sorted(host):
-            place[v] = Pointer(slot)
-            slot += 1
+            place[v] = Pointer(self._new_slot())
         sizes: dict[int, int] = {}
         born: dict[int, int] = {}
         dies: dict[int, int] = {}
@@ -298,11 +347,18 @@ class _Scheduler:
                     schedule.steps.append([])
                 calls = schedule.steps[-1]  # type: ignore[assignment]
             workspace = Pointer(ARENA, offsets[scratch[t]]) if t in scratch else Pointer(ARENA)
-            calls.extend(self._calls(task, place, workspace))
+            if isinstance(task, ControlTask):
+                calls.extend(task.operations(place, workspace, self._new_slot, self._calls))
+            else:
+                calls.extend(self._calls(task, place, workspace))
             schedule.kernels += 1
         schedule.results = [place[v].slot for v in outputs]
-        schedule.slots = slot
+        schedule.slots = self.slots
         return schedule
+
+    def _new_slot(self) -> int:
+        self.slots += 1
+        return self.slots - 1
 
     def _reuse(self, outputs: set[int], last: dict[int, int], host: set[int]) -> dict[int, int]:
         """Outputs that may take over the memory of a donated input: read last by the kernel that writes it.
@@ -330,7 +386,9 @@ class _Scheduler:
                         break
         return found
 
-    def _calls(self, task: Task, place: dict[int, Pointer], workspace: Pointer) -> list[Call]:
+    def _calls(
+        self, task: Task, place: Mapping[int, Pointer], workspace: Pointer = _NO_WORKSPACE
+    ) -> list[Call]:
         pointers = []
         for operand, described in zip(task.operands, task.kernel.operands, strict=True):
             if isinstance(operand, int):
@@ -347,22 +405,24 @@ class _Scheduler:
         return list(module.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace))
 
 
-def _reads(task: Task | HostStep) -> list[int]:
+def _reads(task: AnyTask) -> list[int]:
     if isinstance(task, HostStep):
         return [view.base for view, _ in task.inputs if view is not None]
     return task.reads
 
 
-def _writes(task: Task | HostStep) -> list[int]:
+def _writes(task: AnyTask) -> list[int]:
     return task.outputs if isinstance(task, HostStep) else task.writes
 
 
-def _runs_on_host(task: Task | HostStep) -> bool:
+def _runs_on_host(task: AnyTask) -> bool:
     """Whether a task is a host call at every run, rather than a constant."""
     return isinstance(task, HostStep) and (bool(task.inputs) or task.node.primitive.effect is not Effect.PURE)
 
 
-def _workspace(task: Task | HostStep) -> int:
+def _workspace(task: AnyTask) -> int:
+    if isinstance(task, ControlTask):
+        return task.workspace
     if isinstance(task, HostStep) or task.kernel.family == "elementwise":
         return 0
     if task.kernel.family == "reduction":

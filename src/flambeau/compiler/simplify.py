@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph.graph import Graph, Node, freeze_attrs, subgraph
+from flambeau.compiler.bodies import CONTROL, with_bodies
+from flambeau.graph.graph import Graph, Node, compact, freeze_attrs, subgraph
 from flambeau.graph.primitive import Effect
 from flambeau.graph.types import TensorType
+from flambeau.primitives.subgraphs import derived
 
 # Identities that mattered to differentiation alone.
 _ALIASES = frozenset(("stop_gradient", "fresh"))
@@ -45,12 +47,18 @@ def simplify(graph: Graph) -> Graph:
             if twin is not node.outputs:
                 renamed.update(zip(node.outputs, twin, strict=True))
                 continue
-        if inputs == node.inputs:
+        attrs = with_bodies(node, _simplified) if primitive.name in CONTROL else node.attrs
+        if inputs == node.inputs and attrs is node.attrs:
             nodes.append(node)
         else:
-            nodes.append(Node(primitive, inputs, node.attrs, node.outputs, node.where))
+            nodes.append(Node(primitive, inputs, attrs, node.outputs, node.where))
     outputs = [resolve(v) for v in graph.outputs]
     return subgraph(Graph(types, graph.inputs, nodes, outputs), graph.inputs, outputs)
+
+
+def _simplified(body: Graph) -> Graph:
+    """A body of control flow, simplified; the same one for the same body."""
+    return derived(body, "simplified", lambda: compact(simplify(body)))
 
 
 def _opened(

@@ -49,7 +49,7 @@ def structure(graph: Graph) -> Any:
     rows: list[Any] = [tuple([outline(v) for v in graph.inputs])]
     for node in graph.nodes:
         sizes = node.primitive.sizes
-        attrs = tuple([(k, freeze(a)) for k, a in node.attrs.items() if k not in sizes])
+        attrs = tuple([(k, _outline(a)) for k, a in node.attrs.items() if k not in sizes])
         rows.append(
             (
                 node.primitive,
@@ -62,6 +62,15 @@ def structure(graph: Graph) -> Any:
             number[v] = len(number)
     rows.append(tuple([number[v] for v in graph.outputs]))
     return tuple(rows)
+
+
+def _outline(attribute: Any) -> Any:
+    """An attribute as part of a structure: graphs by theirs."""
+    if isinstance(attribute, Graph):
+        return structure(attribute)
+    if isinstance(attribute, tuple) and attribute and isinstance(attribute[0], Graph):
+        return tuple([structure(graph) for graph in attribute])
+    return freeze(attribute)
 
 
 def _needs_passes(entry: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from flambeau.compiler.kernel import Call, Pointer
+from flambeau.compiler.kernel import Bind, Branch, Call, Op, Pointer, Repeat, Step, Swap
 from flambeau.runtime import native, threads
 
 # All times in nanoseconds on one thread, as estimated by ``Call.cost``.
@@ -19,6 +19,9 @@ _SHARE = 25_000  # what each thread of a parallel call should have at least
 _HOLD_GIL = 20_000  # shorter than this, giving the interpreter lock away costs more than it brings
 _SLICE = 50_000_000  # after so much work the driver returns, for Python to look for signals
 _LONGEST = 1 << 60
+
+_LOOP = 16  # how often a loop without a known end is taken to run
+_TURN = 10  # what a step of a loop or a branch costs
 
 _NONE = -1
 
@@ -40,7 +43,7 @@ class _Frame:
         first = native.HEADER_WORDS
         self.bases = np.frombuffer(words, np.int64)[first : first + slots]
         words[native.RECORDS] = program._records.buffer_info()[0]
-        words[native.COUNT] = program.calls
+        words[native.COUNT] = program.records
         words[native.BUDGET] = _SLICE
         words[native.STATUS_SLOT] = _NONE if program.status_slot is None else program.status_slot
         words[native.ASKED] = _NONE
@@ -49,7 +52,7 @@ class _Frame:
 
 
 class Program:
-    """Kernel calls that run in order, each finished before the next begins.
+    """Kernel calls that run in order, each finished before the next begins, with loops and branches.
 
     ``addresses`` maps entry names to machine code; ``slots`` is how many memory blocks the calls'
     pointers refer to; ``status_slot`` names the one whose first 8 bytes stop the program when they
@@ -73,25 +76,27 @@ class Program:
         "_storage",
         "calls",
         "cost",
+        "records",
         "status_slot",
     )
 
     def __init__(
         self,
-        calls: Sequence[Call],
+        ops: Sequence[Op],
         addresses: Mapping[str, int],
         slots: int,
         status_slot: int | None = None,
     ) -> None:
         if status_slot is not None and not 0 <= status_slot < slots:
             raise ValueError(f"there is no slot {status_slot}: the program has {slots}")
-        self.calls = len(calls)
-        self.cost = float(sum(call.cost for call in calls))
+        weighted = _weighted(ops)
+        self.records = len(ops)
+        self.calls = sum(times for _, times in weighted)  # launches of one run
+        self.cost = float(sum(call.cost * times for call, times in weighted))
         self.status_slot = status_slot
         self._slots = slots
-        self._storage = max((len(call.args) for call in calls), default=0)
-        self._records, self._sources = _tables(calls, addresses, slots)
-        self._helpers = _helpers(calls)
+        self._records, self._sources, self._storage = _tables(ops, addresses, slots)
+        self._helpers = _helpers(weighted)
         self._pack = struct.Struct(f"{slots}q").pack_into
         kind = _CALL_HOLDING if self.cost < _HOLD_GIL else _CALL_RELEASING
         self._enter: Callable[[ctypes.c_void_p], int] = kind(native.entries().drive)
@@ -146,33 +151,77 @@ class Program:
 
 
 def _tables(
-    calls: Sequence[Call], addresses: Mapping[str, int], slots: int
-) -> tuple[array.array[int], array.array[int]]:
-    """A record per call, and a pair (slot, offset) or (-1, number) per argument, as the driver reads them."""
+    ops: Sequence[Op], addresses: Mapping[str, int], slots: int
+) -> tuple[array.array[int], array.array[int], int]:
+    """A record per operation, pairs as the driver reads them, and how many words of storage it needs.
+
+    An argument is a pair (slot, offset) or (-1, number).  The counters of loops lie behind the
+    arguments in the storage.
+    """
     records: list[int] = []
     sources: list[int] = []
-    for call in calls:
+
+    def pair(slot: int, offset: int) -> None:
+        if not 0 <= slot < slots:
+            raise ValueError(f"a pointer into slot {slot}: the program has {slots}")
+        sources.append(slot)
+        sources.append(offset)
+
+    widest = max((len(op.args) for op in ops if isinstance(op, Call)), default=0)
+    counters = 0
+    for op in ops:
         first = len(sources) // 2
-        for argument in call.args:
-            if isinstance(argument, Pointer):
-                if not 0 <= argument.slot < slots:
-                    raise ValueError(
-                        f"{call.entry!r} points into slot {argument.slot}: the program has {slots}"
-                    )
-                sources.append(argument.slot)
-                sources.append(argument.offset)
-            else:
-                sources.append(_NONE)
-                sources.append(argument)
-        cost = int(min(max(call.cost, 0.0), _LONGEST))
-        parallel = int(call.tiles > 1 and cost >= _SPREAD)
-        records += (addresses[call.entry], call.tiles, first, len(call.args), cost, parallel, 0, 0)
-    return array.array("q", records or [0]), array.array("q", sources or [0])
+        if isinstance(op, Call):
+            for argument in op.args:
+                if isinstance(argument, Pointer):
+                    pair(argument.slot, argument.offset)
+                else:
+                    sources.append(_NONE)
+                    sources.append(argument)
+            cost = int(min(max(op.cost, 0.0), _LONGEST))
+            parallel = int(op.tiles > 1 and cost >= _SPREAD)
+            records += (
+                addresses[op.entry], op.tiles, first, len(op.args), cost, parallel, native.CALL, 0,
+            )  # fmt: skip
+        elif isinstance(op, Bind):
+            for slot, place in zip(op.slots, op.places, strict=True):
+                pair(slot, 0)
+                pair(place.slot, place.offset)
+            records += (0, 0, first, len(op.slots), _TURN, 0, native.BIND, 0)
+        elif isinstance(op, Step):
+            for slot, nbytes in op.steps:
+                pair(slot, nbytes)
+            records += (0, 0, first, len(op.steps), _TURN, 0, native.STEP, 0)
+        elif isinstance(op, Swap):
+            for a, b in op.pairs:
+                pair(a, b)
+            records += (0, 0, first, len(op.pairs), _TURN, 0, native.SWAP, 0)
+        elif isinstance(op, Repeat):
+            records += (0, op.count, widest + counters, 0, _TURN, 0, native.REPEAT, -op.back)
+            counters += 1
+        elif op.condition is None:
+            records += (0, 0, first, 0, _TURN, 0, native.JUMP, op.ahead)
+        else:
+            pair(op.condition.slot, op.condition.offset)
+            records += (0, int(op.when), first, 1, _TURN, 0, native.BRANCH, op.ahead)
+    return array.array("q", records or [0]), array.array("q", sources or [0]), widest + counters
 
 
-def _helpers(calls: Sequence[Call]) -> int:
+def _weighted(ops: Sequence[Op]) -> list[tuple[Call, int]]:
+    """The calls, and how often each runs: both sides of a branch, a loop without known end some times."""
+    times = [1] * len(ops)
+    for i, op in enumerate(ops):
+        back, count = (op.back, op.count) if isinstance(op, Repeat) else (0, 1)
+        if isinstance(op, Branch) and op.ahead < 0:
+            back, count = -op.ahead, _LOOP
+        for j in range(i - back, i):
+            times[j] *= count
+    return [(op, n) for op, n in zip(ops, times, strict=True) if isinstance(op, Call)]
+
+
+def _helpers(calls: Sequence[tuple[Call, int]]) -> int:
     """How many workers the program can use besides its caller."""
-    spread = [call for call in calls if call.tiles > 1 and call.cost >= _SPREAD]
-    if sum(call.cost for call in spread) < _WAKE_NOBODY:
+    spread = [(call, times) for call, times in calls if call.tiles > 1 and call.cost >= _SPREAD]
+    if sum(call.cost * times for call, times in spread) < _WAKE_NOBODY:
         return 0
-    return max(1, *(min(call.tiles - 1, int(call.cost // _SHARE)) for call in spread))
+    return max(1, *(min(call.tiles - 1, int(call.cost // _SHARE)) for call, _ in spread))

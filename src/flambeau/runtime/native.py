@@ -33,8 +33,13 @@ RECORDS, COUNT, NEXT, BUDGET, CONTROL, STATUS_SLOT, ASKED, STATUS, SOURCES, STOR
 HEADER_WORDS = 16
 
 # A record per call, and a (slot, offset) pair per argument; slot -1 marks a plain integer.
-R_FUNCTION, R_TILES, R_FIRST, R_ARGS, R_COST, R_PARALLEL = range(6)
+R_FUNCTION, R_TILES, R_FIRST, R_ARGS, R_COST, R_PARALLEL, R_KIND, R_TARGET = range(8)
 RECORD_WORDS = 8
+
+# What a record is.  BIND has two pairs per slot: the slot, and the place it gets the address of.  STEP has
+# a pair (slot, bytes), SWAP a pair of slots.  REPEAT counts to R_TILES in the storage word R_FIRST; BRANCH
+# jumps where the byte at its pair's place equals R_TILES.  Jumps go R_TARGET records on.
+CALL, BIND, STEP, SWAP, REPEAT, BRANCH, JUMP = range(7)
 
 # What the driver returns.
 DONE, AGAIN, WAKE, STOPPED = range(4)
@@ -281,6 +286,107 @@ call:
   %cost = load i64, ptr %cost.at, align 8
   %parallel.at = getelementptr i64, ptr %record, i64 {R_PARALLEL}
   %parallel.word = load i64, ptr %parallel.at, align 8
+  %kind.at = getelementptr i64, ptr %record, i64 {R_KIND}
+  %kind = load i64, ptr %kind.at, align 8
+  %target.at = getelementptr i64, ptr %record, i64 {R_TARGET}
+  %target = load i64, ptr %target.at, align 8
+  switch i64 %kind, label %launch [
+    i64 {BIND}, label %bind
+    i64 {STEP}, label %step
+    i64 {SWAP}, label %swap
+    i64 {REPEAT}, label %repeat
+    i64 {BRANCH}, label %branch
+    i64 {JUMP}, label %jump
+  ]
+
+bind:
+  %b = phi i64 [ 0, %call ], [ %b.next, %bind ]
+  %b.double = shl i64 %b, 1
+  %b.which = add i64 %first.arg, %b.double
+  %b.pair = shl i64 %b.which, 1
+  %b.at = getelementptr i64, ptr %sources, i64 %b.pair
+  %b.slot = load i64, ptr %b.at, align 8
+  %b.from.at = getelementptr i64, ptr %b.at, i64 2
+  %b.from = load i64, ptr %b.from.at, align 8
+  %b.offset.at = getelementptr i64, ptr %b.at, i64 3
+  %b.offset = load i64, ptr %b.offset.at, align 8
+  %b.base.at = getelementptr i64, ptr %bases, i64 %b.from
+  %b.base = load i64, ptr %b.base.at, align 8
+  %b.address = add i64 %b.base, %b.offset
+  %b.to = getelementptr i64, ptr %bases, i64 %b.slot
+  store i64 %b.address, ptr %b.to, align 8
+  %b.next = add i64 %b, 1
+  %b.all = icmp eq i64 %b.next, %args
+  br i1 %b.all, label %onwards, label %bind
+
+step:
+  %s = phi i64 [ 0, %call ], [ %s.next, %step ]
+  %s.which = add i64 %first.arg, %s
+  %s.pair = shl i64 %s.which, 1
+  %s.at = getelementptr i64, ptr %sources, i64 %s.pair
+  %s.slot = load i64, ptr %s.at, align 8
+  %s.bytes.at = getelementptr i64, ptr %s.at, i64 1
+  %s.bytes = load i64, ptr %s.bytes.at, align 8
+  %s.base.at = getelementptr i64, ptr %bases, i64 %s.slot
+  %s.base = load i64, ptr %s.base.at, align 8
+  %s.moved = add i64 %s.base, %s.bytes
+  store i64 %s.moved, ptr %s.base.at, align 8
+  %s.next = add i64 %s, 1
+  %s.all = icmp eq i64 %s.next, %args
+  br i1 %s.all, label %onwards, label %step
+
+swap:
+  %w = phi i64 [ 0, %call ], [ %w.next, %swap ]
+  %w.which = add i64 %first.arg, %w
+  %w.pair = shl i64 %w.which, 1
+  %w.at = getelementptr i64, ptr %sources, i64 %w.pair
+  %w.one = load i64, ptr %w.at, align 8
+  %w.other.at = getelementptr i64, ptr %w.at, i64 1
+  %w.other = load i64, ptr %w.other.at, align 8
+  %w.one.base.at = getelementptr i64, ptr %bases, i64 %w.one
+  %w.other.base.at = getelementptr i64, ptr %bases, i64 %w.other
+  %w.one.base = load i64, ptr %w.one.base.at, align 8
+  %w.other.base = load i64, ptr %w.other.base.at, align 8
+  store i64 %w.other.base, ptr %w.one.base.at, align 8
+  store i64 %w.one.base, ptr %w.other.base.at, align 8
+  %w.next = add i64 %w, 1
+  %w.all = icmp eq i64 %w.next, %args
+  br i1 %w.all, label %onwards, label %swap
+
+repeat:
+  %counter.at = getelementptr i64, ptr %storage, i64 %first.arg
+  %counter = load i64, ptr %counter.at, align 8
+  %counter.next = add i64 %counter, 1
+  %counted = icmp sge i64 %counter.next, %tiles
+  %counter.kept = select i1 %counted, i64 0, i64 %counter.next
+  store i64 %counter.kept, ptr %counter.at, align 8
+  br i1 %counted, label %onwards, label %jump
+
+branch:
+  %byte.pair = shl i64 %first.arg, 1
+  %byte.source = getelementptr i64, ptr %sources, i64 %byte.pair
+  %byte.slot = load i64, ptr %byte.source, align 8
+  %byte.offset.at = getelementptr i64, ptr %byte.source, i64 1
+  %byte.offset = load i64, ptr %byte.offset.at, align 8
+  %byte.base.at = getelementptr i64, ptr %bases, i64 %byte.slot
+  %byte.base = load ptr, ptr %byte.base.at, align 8
+  %byte.at = getelementptr i8, ptr %byte.base, i64 %byte.offset
+  %byte = load i8, ptr %byte.at
+  %byte.wide = zext i8 %byte to i64
+  %chosen = icmp eq i64 %byte.wide, %tiles
+  br i1 %chosen, label %jump, label %onwards
+
+jump:
+  %index.target = add i64 %index, %target
+  br label %moved
+onwards:
+  %index.onwards = add i64 %index, 1
+  br label %moved
+moved:
+  %index.moved = phi i64 [ %index.target, %jump ], [ %index.onwards, %onwards ]
+  br label %account
+
+launch:
   %wants = icmp ne i64 %parallel.word, 0
   %parallel = and i1 %wants, %team
   br i1 %parallel, label %wake.check, label %resolve
@@ -341,7 +447,7 @@ tile:
   br i1 %last, label %ran, label %tile
 
 ran:
-  %index.next = add i64 %index, 1
+  %index.after = add i64 %index, 1
   br i1 %watch, label %look, label %account
 look:
   %word.at.at = getelementptr i64, ptr %bases, i64 %status.slot
@@ -353,6 +459,7 @@ stop:
   store i64 %word, ptr %status.at, align 8
   br label %finish
 account:
+  %index.next = phi i64 [ %index.after, %ran ], [ %index.after, %look ], [ %index.moved, %moved ]
   %spent.next = add i64 %spent, %cost
   %over = icmp sge i64 %spent.next, %budget
   %more = icmp ult i64 %index.next, %count
