@@ -35,7 +35,7 @@ def recurrent(h: Any, x: Any) -> Any:
 
 def passing(carry: Any, x: Any) -> Any:
     """Carried values that stay, that change places, that are a step, a constant or used twice."""
-    a, b, c, n = carry
+    a, b, _, n = carry
     return (b, a, x, n + 1), (a, a, x, fb.ones((2, 3)), n)
 
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from flambeau.compiler.kernel import Call, Pointer
+from flambeau.compiler.kernel import Bind, Branch, Call, Pointer, Repeat, Step, Swap
 from flambeau.runtime import threads
 from flambeau.runtime.driver import Program
 
@@ -213,3 +213,65 @@ def test_bad_programs_and_bad_bases_are_refused(kernels: dict[str, int]) -> None
             program.run(bases)  # type: ignore[arg-type]
     assert program.run([address(data)]) == 0
     assert data[0] == 1
+
+
+def test_a_loop_walks_along_memory(kernels: dict[str, int]) -> None:
+    data = np.zeros(8, np.int64)
+    program = Program(
+        [
+            Bind((1,), (Pointer(0, 56),)),
+            Call("fill", 1, (Pointer(1), 7), SHORT),
+            Step(((1, -16),)),
+            Repeat(2, 4),
+        ],
+        kernels,
+        slots=2,
+    )
+    assert program.calls == 4
+    for _ in range(2):  # the counter is back at 0 after a run
+        program.run([address(data), 0])
+        assert data.tolist() == [0, 7, 0, 7, 0, 7, 0, 7]
+        data[:] = 0
+
+
+def test_loops_in_loops_and_buffers_that_are_exchanged(kernels: dict[str, int]) -> None:
+    even, odd = np.zeros(2, np.int64), np.zeros(2, np.int64)
+    program = Program(
+        [
+            Bind((2, 3), (Pointer(0), Pointer(1))),
+            Call("bump", 2, (Pointer(2),), SHORT),
+            Repeat(1, 3),
+            Swap(((2, 3),)),
+            Repeat(3, 5),
+        ],
+        kernels,
+        slots=4,
+    )
+    assert program.calls == 15
+    program.run([address(even), address(odd), 0, 0])
+    assert even.tolist() == [9, 9]
+    assert odd.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("holds", [0, 1])
+def test_branches(kernels: dict[str, int], holds: int) -> None:
+    data, condition = np.zeros(2, np.int64), np.array([7, holds], np.uint8)
+    program = Program(
+        [
+            Branch(3, Pointer(1, 1), False),
+            Call("fill", 1, (Pointer(0), 1), SHORT),
+            Branch(2),
+            Call("fill", 1, (Pointer(0, 8), 2), SHORT),
+            Call("bump", 2, (Pointer(0),), SHORT),
+        ],
+        kernels,
+        slots=2,
+    )
+    program.run([address(data), address(condition)])
+    assert data.tolist() == ([2, 1] if holds else [1, 3])
+
+
+def test_a_pointer_into_a_slot_that_is_not_there(kernels: dict[str, int]) -> None:
+    for op in (Bind((2,), (Pointer(0),)), Bind((1,), (Pointer(2),)), Step(((2, 8),)), Branch(1, Pointer(2))):
+        with pytest.raises(ValueError, match="slot 2: the program has 2"):
+            Program([op], kernels, slots=2)

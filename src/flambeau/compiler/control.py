@@ -252,9 +252,7 @@ class _Writer:
         shape: tuple[int, ...] = self._type(i).shape  # type: ignore[assignment]
         return shape
 
-    def _copy(
-        self, source: Operand, type: TensorType, origin: Pointer | None, target: Pointer
-    ) -> list[Call]:
+    def _copy(self, source: Operand, type: TensorType, origin: Pointer | None, target: Pointer) -> list[Call]:
         """Copy a view (of ``origin``, or of a value of the program) or a number to dense memory."""
         shape: Any = type.shape
         if 0 in shape:

@@ -53,8 +53,8 @@ class Schedule:
     host steps, in order; ``overwriting`` are the operations from the first that writes to an input on.
 
     Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
-    calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it; ``reused`` maps a fresh
-    slot to the input slot whose memory it takes over.
+    calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it;
+    ``reused`` maps a fresh slot to the input slot whose memory it takes over.
     """
 
     constants: list[HostStep] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """``scan``: a function applied along an axis, from each step to the next.
 
-Its gradient is a scan in the other direction over what each step kept.  A step's residuals are
+Its gradient is a scan in the other direction over what each step kept; products that add up over
+the steps are taken once, after it.  A step's residuals are
 outputs of the scan like any other, which is why gradients of every order have the same form.
 """
 
@@ -28,6 +29,7 @@ from flambeau.primitives.control_flow import (
     with_axis,
 )
 from flambeau.primitives.elementwise import add
+from flambeau.primitives.hoisting import Term, terms, total
 from flambeau.primitives.subgraphs import (
     RULES,
     batched_graph,
@@ -124,59 +126,82 @@ def _vjp(
     fixed = [v for v in found.residuals if v in body.inputs[:consts]]
     rows = [v for v in found.residuals if v not in fixed]
     xs = dict(zip(body.inputs[consts + carry :], inputs[consts + carry :], strict=True))
+    given_steps = [stacked[v] if v in stacked else xs[v] for v in rows]
+
+    # numbers inside of the pullback's graph
+    inner = found.graph
+    number = dict(zip(found.residuals, inner.inputs, strict=False))
+    seed_number = dict(zip(seeds, inner.inputs[len(found.residuals) :], strict=True))
+    result = dict(zip(found.sources, inner.outputs, strict=True))
+    outside: dict[int, Var] = {number[v]: x for v, x in zip(rows, given_steps, strict=True)}
+    outside.update(zip([seed_number[i] for i in ends], present(g, ends), strict=True))
+    same = frozenset([number[v] for v in fixed])
+    hoisted: dict[int, list[Term]] = {}
+    for i in sums:
+        if body.inputs[i] in result:
+            pieces = terms(inner, result[body.inputs[i]], same)
+            if pieces is not None:
+                hoisted[i] = pieces
+    kept_sums = [i for i in sums if i not in hoisted]
+    reached = [i for i in along if body.inputs[i] in result]
+    walked = [result[body.inputs[i]] for i in reached]
+    factors = [v for i in hoisted for term in hoisted[i] for v in term.core.inputs if v not in outside]
+    more = [v for v in dict.fromkeys(factors) if v not in walked]  # what each step gives besides
 
     def step(*operands: Var) -> list[Var]:
         it = iter(operands)
-        values = {v: next(it) for v in fixed}
-        totals = [next(it) for _ in sums]
-        gs = {i: next(it) for i in through}
-        values.update({v: next(it) for v in rows})
-        gs.update({i: next(it) for i in ends})
-        made = inline(found.graph, [*[values[v] for v in found.residuals], *[gs[i] for i in seeds]])
-        grads = dict(zip(found.sources, made, strict=True))
+        values = {number[v]: next(it) for v in fixed}
+        totals = [next(it) for _ in kept_sums]
+        values.update({seed_number[i]: next(it) for i in through})
+        values.update({number[v]: next(it) for v in rows})
+        values.update({seed_number[i]: next(it) for i in ends})
+        wanted = list(dict.fromkeys([*inner.outputs, *more]))
+        made = inline(
+            Graph(inner.types, inner.inputs, inner.nodes, wanted), [values[v] for v in inner.inputs]
+        )
+        grads = dict(zip(wanted, made, strict=True))
 
         def grad(i: int) -> Var | None:
-            return grads.get(body.inputs[i])
+            v = result.get(body.inputs[i])
+            return None if v is None else grads[v]
 
-        out = [
-            total if (d := grad(i)) is None else add(total, d) for i, total in zip(sums, totals, strict=True)
-        ]
+        out = [x if (d := grad(i)) is None else add(x, d) for i, x in zip(kept_sums, totals, strict=True)]
         for i in through:
             d = grad(consts + i)
-            out.append(zeros_like(gs[i]) if d is None else d)
-        for i in along:
-            d = grad(i)
-            if d is not None:
-                out.append(d)
-        return out
+            out.append(zeros_like(values[seed_number[i]]) if d is None else d)
+        return [*out, *[grads[v] for v in (*walked, *more)]]
 
     kinds = body.types
     step_types = [
         *[kinds[v] for v in fixed],
-        *[kinds[body.inputs[i]] for i in sums],
+        *[kinds[body.inputs[i]] for i in kept_sums],
         *[types[i] for i in through],
         *[kinds[v] for v in rows],
         *[types[i] for i in ends],
     ]
     key = ("back", seeds, split)
     backward = derived(body, key, lambda: build(step_types, step))
-    starts = [zeros_like(inputs[i]) for i in sums]
+    starts = [zeros_like(inputs[i]) for i in kept_sums]
     for i in through:
         known = g[i]
         starts.append(zeros_like(inputs[consts + i]) if known is None else known)
     constants = dict(zip(body.inputs[:consts], inputs[:consts], strict=True))
     made = scan(
         backward,
-        (len(fixed), len(sums) + len(through)),
+        (len(fixed), len(kept_sums) + len(through)),
         length,
         not reverse,
         *[constants[v] for v in fixed],
         *starts,
-        *[stacked[v] if v in stacked else xs[v] for v in rows],
+        *given_steps,
         *present(g, ends),
     )
-    reached = [i for i in along if body.inputs[i] in found.sources]
-    return scatter_list(len(inputs), [*sums, *[consts + i for i in through], *reached], made)
+    ahead = len(kept_sums) + len(through)
+    outside.update(zip([*walked, *more], made[ahead:], strict=True))
+    grads = dict(zip([*kept_sums, *[consts + i for i in through], *reached], made, strict=False))
+    for i, pieces in hoisted.items():
+        grads[i] = total(pieces, outside.__getitem__)
+    return [grads.get(i) for i in range(len(inputs))]
 
 
 # --- forward mode and batching ----------------------------------------------------------------
