@@ -17,7 +17,16 @@ from flambeau.graph.verifier import verify
 from samples import SAMPLES, Sample
 from samples.evaluate import run, trace, type_of
 
-NATIVE = ("conv_general", "dot_general", "pad", "concatenate", "reverse", "slice")
+NATIVE = (
+    "reduce_window",
+    "select_and_scatter",
+    "conv_general",
+    "dot_general",
+    "pad",
+    "concatenate",
+    "reverse",
+    "slice",
+)
 EXECUTOR = NativeExecutor()
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2.0**-9, "bfloat16": 2.0**-6}
 

@@ -30,6 +30,7 @@ class Stride(Enum):
 
     ZERO = "0"  # the same element everywhere (broadcast)
     ONE = "1"  # neighbours in memory
+    TWO = "2"  # every other element, where that is part of the program's structure
     ANY = "s"  # a run-time number of elements
 
 

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TypeVar
 
 from flambeau.compiler import scalar_ops
-from flambeau.compiler.ir import Function, Value, vector
+from flambeau.compiler.ir import Function, Value, element_of, lanes_of, vector
 from flambeau.compiler.kernel import Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType
@@ -70,7 +70,8 @@ class Arguments:
     def _stride(self, kind: Stride) -> Value | None:
         if kind is Stride.ZERO:
             return None
-        return self._f.i64(1) if kind is Stride.ONE else self.take("i64")
+        known = {Stride.ONE: 1, Stride.TWO: 2}.get(kind)
+        return self.take("i64") if known is None else self._f.i64(known)
 
 
 @per_kernel
@@ -140,7 +141,9 @@ def load_vector(
     """
     element = scalar_ops.memory_element(dtype)
     type_ = vector(lanes, element)
-    if step is not None:
+    if step is not None and step.text == "2":
+        loaded = _load_every_other(f, pointer, type_, mask)
+    elif step is not None:
         loaded = f.gather(type_, _lane_places(f, pointer, element, lanes, step), mask or _full(f, lanes))
     elif mask is None:
         loaded = f.load(type_, pointer)
@@ -161,12 +164,43 @@ def store_vector(
     """Stores ``lanes`` points from ``pointer`` on; lanes outside ``mask`` leave memory alone."""
     element = scalar_ops.memory_element(dtype)
     stored = scalar_ops.to_memory(f, value, dtype)
-    if step is not None:
+    if step is not None and step.text == "2":
+        _store_every_other(f, stored, pointer, mask)
+    elif step is not None:
         f.scatter(stored, _lane_places(f, pointer, element, lanes, step), mask or _full(f, lanes))
     elif mask is None:
         f.store(stored, pointer)
     else:
         f.store_masked(stored, pointer, mask)
+
+
+def _load_every_other(f: Function, pointer: Value, type_: str, mask: Value | None) -> Value:
+    """Two neighbouring vectors' even lanes; nothing behind the last of these is touched."""
+    lanes, element = lanes_of(type_), element_of(type_)
+    if mask is None:
+        low = f.load(type_, pointer)
+        high = f.load(type_, f.element(pointer, element, f.i64(lanes - 1)))
+        return f.shuffle(low, high, [*range(0, lanes, 2), *range(lanes + lanes % 2 + 1, 2 * lanes, 2)])
+    first, second = _spread_mask(f, mask)
+    low = f.load_masked(type_, pointer, first)
+    high = f.load_masked(type_, f.element(pointer, element, f.i64(lanes)), second)
+    return f.shuffle(low, high, range(0, 2 * lanes, 2))
+
+
+def _store_every_other(f: Function, value: Value, pointer: Value, mask: Value | None) -> None:
+    """Stores lanes two elements apart; what lies between is left alone."""
+    lanes, element = lanes_of(value.type), element_of(value.type)
+    for part, chosen in enumerate(_spread_mask(f, mask or _full(f, lanes))):
+        spread = f.shuffle(value, value, [(part * lanes + i) // 2 for i in range(lanes)])
+        f.store_masked(spread, f.element(pointer, element, f.i64(part * lanes)), chosen)
+
+
+def _spread_mask(f: Function, mask: Value) -> tuple[Value, Value]:
+    """The masks of two vectors whose even lanes are those of one."""
+    lanes = lanes_of(mask.type)
+    none = f.const(mask.type, False)
+    picks = [i // 2 if i % 2 == 0 else lanes for i in range(2 * lanes)]
+    return f.shuffle(mask, none, picks[:lanes]), f.shuffle(mask, none, picks[lanes:])
 
 
 def load_scalar(f: Function, pointer: Value, dtype: DType) -> Value:

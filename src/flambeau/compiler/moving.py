@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from flambeau.compiler.kernel import Role
 from flambeau.compiler.partition import Group
@@ -10,6 +10,8 @@ from flambeau.compiler.tasks import Body, Part, Sources, Task, pointwise
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
+
+Number = int | float | bool
 
 
 def move_tasks(graph: Graph, group: Group, sources: Sources) -> list[Task]:
@@ -47,21 +49,27 @@ def _pad_tasks(graph: Graph, group: Group, sources: Sources, root: Node) -> list
     return tasks
 
 
-def pad_tasks(graph: Graph, v: int, dtype: DType, source: View, box: Box, whole: View) -> list[Task]:
-    """The kernels that write the elements of a view into ``whole``, all of value ``v``, and zeros around."""
+def fill_tasks(graph: Graph, dtype: DType, number: Number, parts: Iterable[View]) -> list[Task]:
+    """The kernels that write one number all over parts of values."""
     tasks = []
-    for part in box.outside(whole):
+    for part in parts:
         body = Body(graph, Sources({}, {}))
-        zero = body.add("const", dtype, number=0.0 if dtype.kind == "float" else 0)
-        body.add("store", dtype, (zero,), operand=body.operand(dtype, Role.OUT, Part(part)))
+        made = body.add("const", dtype, number=float(number) if dtype.floating else number)
+        body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, Part(part)))
         tasks.append(pointwise(body, part.shape))
+    return tasks
+
+
+def pad_tasks(graph: Graph, dtype: DType, number: Number, source: View, box: Box, whole: View) -> list[Task]:
+    """The kernels that write the elements of a view into ``whole``, and a number around them."""
+    tasks = fill_tasks(graph, dtype, number, box.outside(whole))
     if 0 not in box.counts:
         body = Body(graph, Sources({}, {}))
         inside = box.inside(whole)
         read = box.narrowed(source)
         made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, read))
         body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, Part(inside)))
-        tasks.append(pointwise(body, inside.shape))
+        tasks.append(pointwise(body, inside.shape, by_two=box.interior))
     return tasks
 
 

@@ -4,7 +4,7 @@ The partition depends only on a program's structure: operations, axes, dtypes, w
 It is computed once for all sizes.  Fusion never changes bits, so it is decided by cost alone:
 
 1. elementwise nodes of one shape that feed each other join, unless something outside lies between;
-2. a contraction takes the elementwise group that alone consumes it as its epilogue;
+2. a contraction or a reduction of windows takes the elementwise group that alone consumes it as its epilogue;
 3. a reduction takes the elementwise group that produces its operand as its prologue, and the
    group that consumes it as its epilogue;
 4. padding and concatenation take the elementwise groups that produce their operands for them alone.
@@ -13,6 +13,7 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -38,10 +39,12 @@ from flambeau.graph.primitive import Lowering
 
 GROUP_LIMIT = 64  # operations in one kernel
 EPILOGUE_LIMIT = 24
+WRITTEN_OUT = 32  # elements of a window each of which is an operand
 OPERAND_LIMIT = 24
 WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
 MOVES = frozenset(("pad", "concatenate"))
+WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
@@ -56,9 +59,9 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
-    ``kind`` is "elementwise", "reduction", "contraction", "move", "control" or "host"; ``root`` is
-    the contraction, the move, or the first reduction; ``inner`` are the partitions of the bodies of
-    control flow.
+    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "control" or "host";
+    ``root`` is the node that gives the kernel its kind, of reductions the first; ``inner`` are the
+    partitions of the bodies of control flow.
     """
 
     kind: str
@@ -118,6 +121,9 @@ class _Planner:
             return "elementwise"
         if name in MOVES and out.dtype.kind != "complex":
             return "move"
+        if name in WINDOWS and out.dtype in _REDUCED:
+            small = math.prod(node.attrs["window"]) <= WRITTEN_OUT
+            return "window" if small or name == "reduce_window" else "host"
         if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
         if name in CONTRACTIONS and out.dtype in (float32, float64) and inputs[0] is out.dtype:
@@ -251,9 +257,11 @@ class _Planner:
 
     def contractions(self) -> None:
         for i, node in enumerate(self.nodes):
-            if self.kind[i] != "contraction":
+            if self.kind[i] not in ("contraction", "window"):
                 continue
-            own = self._new("contraction", i, root=i)
+            own = self._new(self.kind[i], i, root=i)
+            if node.primitive.name == "select_and_scatter":
+                continue
             shape = self.shape(i)
             found = self._only_consumer(
                 node.outputs[0],

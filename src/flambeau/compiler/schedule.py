@@ -28,6 +28,8 @@ from flambeau.compiler.tasks import (
     reduction_task,
 )
 from flambeau.compiler.views import MOVES_NOTHING, View, through
+from flambeau.compiler.windows import window_tasks
+from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Effect
 from flambeau.graph.types import TensorType
@@ -158,16 +160,23 @@ class _Scheduler:
             self._need(source)
             self._add(copy_task(self.graph, base, source, self._type(base).dtype))
 
+    def _fresh(self, shape: tuple[int, ...], dtype: DType) -> int:
+        """A new value."""
+        v = -1 - len(self.extra)
+        self.extra[v] = TensorType(shape, dtype)
+        return v
+
     def _copy(self, view: View) -> View:
         """A dense copy of a view, as a value of its own."""
-        v = -1 - len(self.extra)
-        self.extra[v] = TensorType(view.shape, self._type(view.base).dtype)
+        v = self._fresh(view.shape, self._type(view.base).dtype)
         self._need(view)
         self._add(copy_task(self.graph, v, view, self.extra[v].dtype))
         return View.dense(v, view.shape)
 
-    def _padded(self, view: View, low: Sequence[int], high: Sequence[int], interior: Sequence[int]) -> View:
-        """A view with zeros around and between its elements, kept for others that ask for the same."""
+    def _padded(
+        self, view: View, low: Sequence[int], high: Sequence[int], interior: Sequence[int], number: Any = 0
+    ) -> View:
+        """A view with a number around and between its elements, kept for others that ask for the same."""
         shape = tuple(
             [
                 a + (n - 1) * (c + 1) + 1 + b if n else a + b
@@ -177,15 +186,14 @@ class _Scheduler:
         box = Box.of(view.shape, shape, low, interior)
         if box.counts == shape:
             return box.narrowed(view)
-        key = (view, shape, box.starts, box.steps)
+        key = (view, shape, box.starts, box.steps, number)
         found = self.pads.get(key)
         if found is None:
-            v = -1 - len(self.extra)
             dtype = self._type(view.base).dtype
-            self.extra[v] = TensorType(shape, dtype)
+            v = self._fresh(shape, dtype)
             found = self.pads[key] = View.dense(v, shape).in_order_of(view)
             self._need(view)
-            for task in pad_tasks(self.graph, v, dtype, view, box, found):
+            for task in pad_tasks(self.graph, dtype, number, view, box, found):
                 self._add(task)
         return found
 
@@ -209,6 +217,11 @@ class _Scheduler:
             return
         if group.kind == "move":
             for task in move_tasks(self.graph, group, self.sources):
+                self._add(task)
+            return
+        if group.kind == "window":
+            operands = [self._operand(v) for v in self.graph.nodes[group.root].inputs]
+            for task in window_tasks(self.graph, group, self.sources, operands, self._fresh, self._padded):
                 self._add(task)
             return
         if group.kind == "elementwise":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,20 +103,31 @@ class Body:
         self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, part or v))
 
 
-def stride_kinds(steps: Sequence[int], one_at: Sequence[int]) -> tuple[Stride, ...]:
-    """Stride classes; only axes in ``one_at`` are told apart as neighbours in memory."""
+_NEAR = {1: Stride.ONE}
+_NEAR_OR_NEXT = {1: Stride.ONE, 2: Stride.TWO}
+
+
+def stride_kinds(
+    steps: Sequence[int], one_at: Sequence[int], known: Mapping[int, Stride] = _NEAR
+) -> tuple[Stride, ...]:
+    """Stride classes; only along axes in ``one_at`` are steps in ``known`` told apart."""
     return tuple(
-        Stride.ZERO if s == 0 else Stride.ONE if s == 1 and i in one_at else Stride.ANY
+        Stride.ZERO if s == 0 else known.get(s, Stride.ANY) if i in one_at else Stride.ANY
         for i, s in enumerate(steps)
     )
 
 
-def _finish(
+def finish(
     family: str, body: Body, axes: Sequence[AxisKind], sizes: Sequence[int], strides: Sequence[Sequence[int]],
-    one_at: Sequence[int],
+    one_at: Sequence[int], by_two: bool = False,
 ) -> Task:  # fmt: skip
+    """A task of the family's kernel; only along axes in ``one_at`` are neighbours told apart.
+
+    ``by_two`` says that a step of 2 is part of the program's structure, so that it is told apart too.
+    """
+    known = _NEAR_OR_NEXT if by_two else _NEAR
     operands = tuple(
-        Operand(dtype, role, stride_kinds(steps, one_at))
+        Operand(dtype, role, stride_kinds(steps, one_at, known))
         for (dtype, role, _), steps in zip(body.operands, strides, strict=True)
     )
     kernel = Kernel(family, tuple(axes), operands, tuple(body.instrs))
@@ -150,14 +161,14 @@ def strides_of(place: Place, shape: Sequence[int]) -> tuple[int, ...]:
     return place.view.strides if isinstance(place, Part) else dense_strides(shape)
 
 
-def pointwise(body: Body, shape: tuple[int, ...]) -> Task:
+def pointwise(body: Body, shape: tuple[int, ...], by_two: bool = False) -> Task:
     """The elementwise kernel of a body over points of ``shape``."""
     strides = [strides_of(place, shape) for _, _, place in body.operands]
     sizes, steps, _ = collapse(shape, strides)
     if not sizes:  # one point
         sizes, steps = [1], [[0 if isinstance(p, View) else 1] for _, _, p in body.operands]
     axes = [AxisKind.GRID] * (len(sizes) - 1) + [AxisKind.VECTOR]
-    return _finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,))
+    return finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,), by_two)
 
 
 def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
@@ -222,7 +233,7 @@ def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
             s.append(0)
     if kinds[-1] is AxisKind.GRID:
         kinds[-1] = AxisKind.VECTOR
-    return _finish("reduction", body, kinds, sizes, steps, (len(sizes) - 1,))
+    return finish("reduction", body, kinds, sizes, steps, (len(sizes) - 1,))
 
 
 @dataclass(slots=True)
@@ -351,7 +362,7 @@ def contraction_task(graph: Graph, group: Group, sources: Sources, product: Prod
     sizes, strides = _merge_batches(nb, sizes, strides)
     nb = len(sizes) - 3
     axes = [*[AxisKind.GRID] * nb, AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]
-    return _finish("contraction", body, axes, sizes, strides, (nb, nb + 1, nb + 2))
+    return finish("contraction", body, axes, sizes, strides, (nb, nb + 1, nb + 2))
 
 
 def _merge_batches(nb: int, sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
