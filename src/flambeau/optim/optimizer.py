@@ -26,6 +26,7 @@ from flambeau.optim.states import load, saved
 from flambeau.tensor import Tensor
 
 _SCALAR = TensorType((), float64)
+_NOTHING: dict[str, Tensor] = {}
 
 
 class Optimizer(Rule):
@@ -155,10 +156,12 @@ class _Step:
         numbers: list[Any] = []
         scalars: list[Any] = []
         tensors: list[Any] = []
-        units: dict[Any, int] = {}
+        found: dict[Any, int] = {}
         self.chosen: list[Tensor] = []
-        self.members: list[int] = []
+        self.handles: list[Tensor] = []  # in the order of the builder's results: parameter, kept tensors
+        self.members: list[int] = []  # the unit of each parameter
         self.units: list[tuple[int, Flags]] = []
+        self.sharing: list[list[dict[str, Tensor]]] = []  # for each unit the states of its parameters
         self.fresh: list[tuple[Tensor, str]] = []  # the state that this step makes
         groups = 0
         for group, its_cells in zip(optimizer.param_groups, optimizer._cells, strict=True):
@@ -166,40 +169,63 @@ class _Step:
             if not wanted:
                 continue
             flags = flags_of(rule, group)
-            kept, single = rule.kept(flags), rule.scalars(flags)
+            single, kept = rule.scalars(flags), rule.kept(flags)
             for cell in its_cells:
                 cell.value  # noqa: B018 (raises at the user's line)
                 numbers.append((cell, float64))
+            needed = {*single, *kept}
             start: dict[str, Value] = {}
             for p in wanted:
-                state = optimizer.state.get(p) or {}
-                missing = [name for name in (*single, *kept) if name not in state]
-                for name in missing:
-                    optimizer.state[p] = state
-                    self.fresh.append((p, name))
-                    value = start.get(name)
-                    if value is None:
-                        first = rule.initial(name, group)
-                        value = _filled(_SCALAR if name in single else p._value.type, first)
-                        if name in single:  # shared by parameters that take the same steps
-                            start[name] = value
-                    state[name] = Tensor(value)
-                own = flags | {"first"} if missing and "dampening" in flags else flags
+                state = optimizer.state.get(p, _NOTHING)
+                own = flags
+                if not needed <= state.keys():
+                    state = self._begin(p, group, single, kept, start)
+                    own = flags | {"first"} if "dampening" in flags else flags
                 values = [state[name]._value for name in single]
                 key = (groups, own, *map(id, values))
-                unit = units.get(key)
+                unit = found.get(key)
                 if unit is None:
-                    unit = units[key] = len(units)
+                    unit = found[key] = len(found)
                     self.units.append((groups, own))
+                    self.sharing.append([])
                     scalars += values
+                self.sharing[unit].append(state)
                 self.members.append(unit)
                 self.chosen.append(p)
-                tensors += [p._value, p._grad._value]
-                tensors += [state[name]._value for name in kept]
+                self.handles.append(p)
+                tensors += (p._value, p._grad._value)
+                for name in kept:
+                    x = state[name]
+                    self.handles.append(x)
+                    tensors.append(x._value)
             groups += 1
         self.spec = (rule, optimizer._names, groups, tuple(self.units), tuple(self.members))
         self.operands = numbers + scalars + tensors
         self.needs = [p._value.needs_grad for p in self.chosen]
+
+    def _begin(
+        self,
+        p: Tensor,
+        group: Mapping[str, Any],
+        single: Sequence[str],
+        kept: Sequence[str],
+        start: dict[str, Value],
+    ) -> dict[str, Tensor]:
+        """Make what is missing of a parameter's state; ``start`` is shared by those that begin together."""
+        state = self.optimizer.state.setdefault(p, {})
+        for name in (*single, *kept):
+            if name in state:
+                continue
+            first = self.rule.initial(name, group)
+            if name not in single:
+                value = _filled(p._value.type, first)
+            elif name in start:
+                value = start[name]
+            else:
+                value = start[name] = _filled(_SCALAR, first)
+            state[name] = Tensor(value)
+            self.fresh.append((p, name))
+        return state
 
     def run(self) -> None:
         """Record the step and, outside of a trace, evaluate it."""
@@ -232,35 +258,22 @@ class _Step:
         if late is not None:
             raise late
 
-    def _slots(self) -> tuple[list[list[Tensor]], list[Tensor]]:
-        """Who shares each kept number, and all other handles, in the order of the builder's results."""
-        state = self.optimizer.state
-        nothing: dict[str, Tensor] = {}
-        sharing: list[list[Tensor]] = []
-        for unit, (_, flags) in enumerate(self.units):
-            members = [p for p, u in zip(self.chosen, self.members, strict=True) if u == unit]
-            sharing += [[state[p][name] for p in members] for name in self.rule.scalars(flags)]
-        single: list[Tensor] = []
-        for p, unit in zip(self.chosen, self.members, strict=True):
-            own = state.get(p, nothing)
-            single += [p, *[own[name] for name in self.rule.kept(self.units[unit][1])]]
-        return sharing, single
-
     def _place(self, values: Sequence[Value]) -> None:
-        sharing, single = self._slots()
+        """Give kept numbers, parameters and kept tensors their values, in this order."""
         it = iter(values)
-        for handles in sharing:
-            value = next(it)
-            for handle in handles:
-                handle._value = value
-        for handle in single:
-            handle._value = next(it)
+        for (_, flags), states in zip(self.units, self.sharing, strict=True):
+            for name in self.rule.scalars(flags):
+                value = next(it)
+                for state in states:
+                    state[name]._value = value
+        for handle, value in zip(self.handles, it, strict=True):
+            handle._value = value
 
     def _restore(self, tape: Tape, before: Sequence[int]) -> None:
         """Give parameters and state the values they had before a step that failed."""
         index = list(tape.index)
         values = iter([index[i] for i in before])
-        ordered = [next(values) for _ in self._slots()[0]]
+        ordered = [next(values) for _, flags in self.units for _ in self.rule.scalars(flags)]
         for unit in self.members:
             ordered.append(next(values))
             next(values)  # the gradient
