@@ -410,9 +410,9 @@ class Tensor(Methods):
         value = self._value
         if not value.needs_grad:
             return Tensor(value)
-        if value.data is not None:
+        if value.data is not None and not THREAD.tape.abstract:
             return Tensor(leaf(value.type, value.data))
-        return Tensor(THREAD.tape.record(stop_gradient, (), (value,)))
+        return Tensor(THREAD.tape.record(stop_gradient, (), (value,)))  # what is traced reads the tensor
 
     # -- moving and converting ----------------------------------------------------------------
 

@@ -91,6 +91,16 @@ def test_closed_over_tensor_is_read_at_each_call():
         w += 1.0
 
 
+def test_a_detached_tensor_is_read_at_each_call():
+    w = tensor(X, requires_grad=True)
+    f = compile(lambda x: x * w.detach())
+    for k in (1.0, 1.0, 1.0, 2.0, 3.0):
+        with no_grad():
+            w *= k
+        expected = w.numpy() * X
+        close(f(tensor(X)), expected)
+
+
 def test_arguments_updated_in_place():
     def f(x):
         x *= 2.0
