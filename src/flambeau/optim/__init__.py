@@ -1,5 +1,6 @@
 """Optimizers, with PyTorch's names and arguments."""
 
+from flambeau.optim import lr_scheduler, swa_utils
 from flambeau.optim.adadelta import Adadelta
 from flambeau.optim.adagrad import Adagrad
 from flambeau.optim.adam import Adam, AdamW
@@ -23,4 +24,6 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "lr_scheduler",
+    "swa_utils",
 ]
