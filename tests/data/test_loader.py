@@ -155,6 +155,23 @@ def test_what_a_collate_function_keeps_may_change_later() -> None:
     assert [b.tolist() for b in batches] == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_what_a_transform_keeps_may_change_later() -> None:
+    kept = np.zeros((2, 3))
+
+    class Keeping:
+        def __call__(self, row: np.ndarray) -> np.ndarray:
+            raise AssertionError("whole batches are at hand")
+
+        def batch(self, rows: np.ndarray) -> np.ndarray:
+            kept[:] = rows
+            return kept
+
+    data = TensorDataset(np.arange(12.0).reshape(4, 3), transform=Keeping())
+    for dataset in (data, Subset(Subset(data, range(4)), range(4))):
+        batches = [x for (x,) in DataLoader(dataset, batch_size=2)]
+        assert [batch[0, 0].item() for batch in batches] == [0.0, 6.0]
+
+
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_the_last_batch(num_workers: int, drop_last: bool) -> None:

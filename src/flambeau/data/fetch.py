@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from flambeau.data.collate import default_collate
-from flambeau.data.dataset import Dataset
+from flambeau.data.combine import Subset
+from flambeau.data.dataset import Dataset, Rows, TensorDataset
 from flambeau.data.draws import placed
 from flambeau.data.memory import IndexArray
 from flambeau.data.sampler import set_epoch
@@ -28,7 +29,7 @@ class ItemFetcher:
         self.collate = collate_fn or default_collate
         self.gather = dataset.gather if collate_fn is None and isinstance(dataset, Dataset) else None
         # Arrays of batches that no code of the user's has seen are the loader's own.
-        self.owned = collate_fn is None and getattr(dataset, "transform", None) is None
+        self.owned = collate_fn is None and (self.gather is None or _gathers_anew(dataset))
 
     def begin(self, seed: int, epoch: int) -> None:
         """Start an epoch."""
@@ -56,6 +57,13 @@ class ItemFetcher:
         if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < size):
             wrong = indices[(indices < 0) | (indices >= size)][0]
             raise IndexError(f"the sampler gave the index {wrong}, but there are {size} items")
+
+
+def _gathers_anew(dataset: Any) -> bool:
+    """Whether a data set's batches are arrays that nobody else holds."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return type(dataset) in (Rows, TensorDataset) and getattr(dataset, "transform", None) is None
 
 
 class StreamFetcher:

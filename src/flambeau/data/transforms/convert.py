@@ -10,8 +10,6 @@ from flambeau.data.memory import Array
 from flambeau.data.transforms.base import Transform
 from flambeau.errors import DTypeError, OperandError, ShapeError
 
-_FROM_BYTES = (np.arange(256) / 255).astype(np.float32)
-
 
 class ToFloat(Transform):
     """uint8 from 0 to 255 as float32 from 0 to 1, with the channels in front.
@@ -34,7 +32,7 @@ class ToFloat(Transform):
         if images.dtype != np.uint8:
             raise DTypeError(f"ToFloat: the image must be uint8, not {images.dtype}")
         moved = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
-        scaled: Array = _FROM_BYTES[np.ascontiguousarray(moved)]
+        scaled: Array = np.ascontiguousarray(moved) / np.float32(255)
         return scaled
 
 
@@ -74,5 +72,6 @@ class Normalize(Transform):
             x.astype(images.dtype).reshape(-1, 1, 1)[(...,) if images.ndim == 4 else 0]
             for x in (self.mean, self.std)
         )
-        normalised: Array = (images - mean) / std
+        normalised: Array = images - mean
+        normalised /= std
         return normalised

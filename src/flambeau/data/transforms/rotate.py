@@ -65,23 +65,28 @@ class RandomRotation(Transform):
         cos, sin = cos.reshape(-1, 1, 1), sin.reshape(-1, 1, 1)
         x = cos * dx - sin * dy + (width - 1) / 2
         y = sin * dx + cos * dy + (height - 1) / 2
+        # One pixel of ``fill`` all around stands for everything outside.
+        framed = np.full((len(images), height + 2, width + 2, *images.shape[3:]), self.fill, images.dtype)
+        framed[:, 1:-1, 1:-1] = images
+        pixels = framed.reshape(len(images) * (height + 2) * (width + 2), *images.shape[3:])
+        first = np.arange(len(images)).reshape(-1, 1, 1) * ((height + 2) * (width + 2))
+
+        def at(rows: Array, columns: Array) -> Array:
+            found: Array = np.take(pixels, first + rows + columns, axis=0)
+            return found
+
         if self.interpolation == "nearest":
-            return self._pixels(images, np.floor(y + 0.5), np.floor(x + 0.5))
-        top, left = np.floor(y), np.floor(x)
-        down, right = y - top, x - left
+            return at(_inside(y + 0.5, height) * (width + 2), _inside(x + 0.5, width))
+        top, down = _inside(y, height) * (width + 2), y - np.floor(y)
+        left, right = _inside(x, width), x - np.floor(x)
+        bottom, far = _inside(y + 1, height) * (width + 2), _inside(x + 1, width)
         if images.ndim == 4:
             down, right = down[..., None], right[..., None]
-        above = (1 - right) * self._pixels(images, top, left) + right * self._pixels(images, top, left + 1)
-        below = (1 - right) * self._pixels(images, top + 1, left) + right * self._pixels(
-            images, top + 1, left + 1
-        )
-        return rounded_like((1 - down) * above + down * below, images)
+        above = at(top, left) * (1 - right) + at(top, far) * right
+        below = at(bottom, left) * (1 - right) + at(bottom, far) * right
+        return rounded_like(above * (1 - down) + below * down, images)
 
-    def _pixels(self, images: Array, y: Array, x: Array) -> Array:
-        """The pixels at whole coordinates, ``fill`` outside."""
-        height, width = images.shape[1:3]
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        rows, columns = (np.where(inside, c, 0).astype(np.int64) for c in (y, x))
-        found = images[np.arange(len(images)).reshape(-1, 1, 1), rows, columns]
-        found[~inside] = self.fill
-        return found
+
+def _inside(places: Array, size: int) -> Array:
+    """Which pixel a place lies in, counted from the frame on; the frame itself for those outside."""
+    return np.asarray(np.clip(np.floor(places) + 1, 0, size + 1), np.int64)
