@@ -20,6 +20,7 @@ from flambeau.nn.linear import Linear
 from flambeau.nn.loss import CrossEntropyLoss, MSELoss
 from flambeau.nn.max_pooling import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from flambeau.nn.module import Module
+from flambeau.nn.norms import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from flambeau.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -42,6 +43,14 @@ from flambeau.nn.parameter_containers import ParameterDict, ParameterList
 from flambeau.nn.piecewise import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, ReLU6, Softshrink, Threshold
 from flambeau.nn.rectifiers import CELU, ELU, GELU, SELU, LeakyReLU, Mish, PReLU, ReLU, RReLU, SiLU
 from flambeau.nn.recurrent import GRU, LSTM, RNN
+from flambeau.nn.running_norms import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from flambeau.nn.shuffling import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from flambeau.nn.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from flambeau.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
@@ -66,6 +75,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -87,16 +99,22 @@ __all__ = [
     "FeatureAlphaDropout",
     "Fold",
     "GRUCell",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
     "LSTMCell",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -117,6 +135,7 @@ __all__ = [
     "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
+    "RMSNorm",
     "RNNCell",
     "RReLU",
     "ReLU",

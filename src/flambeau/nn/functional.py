@@ -31,9 +31,11 @@ from flambeau.nn.max_pooling import (
     max_unpool2d,
     max_unpool3d,
 )
+from flambeau.nn.norms import group_norm, layer_norm, local_response_norm, rms_norm
 from flambeau.nn.padding import pad
 from flambeau.nn.piecewise import hardshrink, hardsigmoid, hardswish, hardtanh, relu6, softshrink, threshold
 from flambeau.nn.rectifiers import celu, elu, gelu, leaky_relu, mish, prelu, rrelu, selu, silu
+from flambeau.nn.running_norms import batch_norm, instance_norm
 from flambeau.nn.shuffling import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
 from flambeau.nn.sigmoids import logsigmoid, softplus, softsign, tanhshrink
 from flambeau.nn.softmax import glu, softmin
@@ -50,6 +52,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "celu",
     "channel_shuffle",
     "conv1d",
@@ -68,13 +71,17 @@ __all__ = [
     "fold",
     "gelu",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "instance_norm",
     "interpolate",
+    "layer_norm",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "logsigmoid",
     "lp_pool1d",
     "lp_pool2d",
@@ -92,6 +99,7 @@ __all__ = [
     "pixel_unshuffle",
     "prelu",
     "relu6",
+    "rms_norm",
     "rrelu",
     "scaled_dot_product_attention",
     "selu",
