@@ -22,15 +22,19 @@ def integer(value: Any, name: str, what: str, least: int = 1) -> int:
     return int(value)
 
 
+def _wanted(count: int) -> str:
+    return "an integer" if count == 1 else f"an integer or {count} integers"
+
+
 def each(value: Any, count: int, name: str, what: str, least: int = 1) -> Ints:
     """``count`` integers of at least ``least``; one stands for all."""
     if type(value) is int and value >= least:
         return (value,) * count
     if isinstance(value, Sequence) and not isinstance(value, str):
         if len(value) not in (1, count):
-            refuse(ShapeError(f"{name}: {what} must be an integer or {count} integers, not {value!r}"))
+            refuse(ShapeError(f"{name}: {what} must be {_wanted(count)}, not {value!r}"))
         made = tuple([integer(v, name, what, least) for v in value])
         return made * count if len(made) < count else made
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return (integer(value, name, what, least),) * count
-    refuse(OperandError(f"{name}: {what} must be an integer or {count} integers, not {value!r}"))
+    refuse(OperandError(f"{name}: {what} must be {_wanted(count)}, not {value!r}"))

@@ -18,8 +18,8 @@ CASES = [
         ],
         refused=[
             ((2, 4, 0), {}, ShapeError, "Conv1d: kernel_size must be at least 1, not 0"),
-            ((2, 4, (1, 2)), {}, ShapeError, r"Conv1d: kernel_size must be an integer or 1 integers, not \(1, 2\)"),
-            ((2, 4, 2.5), {}, OperandError, "Conv1d: kernel_size must be an integer or 1 integers, not 2.5"),
+            ((2, 4, (1, 2)), {}, ShapeError, r"Conv1d: kernel_size must be an integer, not \(1, 2\)"),
+            ((2, 4, 2.5), {}, OperandError, "Conv1d: kernel_size must be an integer, not 2.5"),
         ],
     ),
     case(
