@@ -54,7 +54,7 @@ def _checked_padding(x: Var, o: PoolOptions) -> list[tuple[int, int]]:
     pairs = []
     for k, s, p, d in zip(o.window, o.strides, o.padding, o.dilation, strict=True):
         extent = (k - 1) * d + 1
-        if p > extent // 2:
+        if p > k // 2:
             raise ShapeError(
                 f"{o.name}: padding {o.padding} must be at most half of the window {shape_text(o.window)}"
             )

@@ -201,6 +201,11 @@ def test_what_both_refuse() -> None:
             rf"{name}: an input of shape \(N, C, H, W\) or \(C, H, W\) is needed, not \(4, 4\)",
         )
     refused(
+        lambda: nn.MaxPool2d(3, padding=2, dilation=2)(x),
+        lambda: torch.nn.MaxPool2d(3, padding=2, dilation=2)(t),
+        r"padding \(2, 2\) must be at most half of the window \(3, 3\)",
+    )
+    refused(
         lambda: nn.AvgPool2d(2, divisor_override=0),
         lambda: torch.nn.AvgPool2d(2, divisor_override=0)(t),
         "divisor_override must not be 0",
