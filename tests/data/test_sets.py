@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import flambeau as fb
 from flambeau.data import DataError, cifar10, fashion_mnist, mnist, shakespeare_mini
@@ -159,6 +161,21 @@ def test_damaged_files_of_cifar_are_named_with_the_place(tmp_path: Path, rng: np
         cifar10(folder)
     with pytest.raises(DataError, match="cifar-10: the files are not in"):
         cifar10(download=False)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.binary(max_size=40), st.integers(0, 3), st.integers(0, 255))
+def test_arbitrary_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes, count: int, label: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "some.bin"
+    path.write_bytes((bytes([label]) + bytes(3072)) * count + tail)
+    try:
+        images, labels = CIFAR._read(path)
+    except DataError as error:
+        assert str(error).startswith(f"{path}: ") and "byte" in str(error)
+    else:
+        assert not tail and label < 10 and len(images) == len(labels) == count
 
 
 # --- downloads -------------------------------------------------------------------------------

@@ -139,8 +139,12 @@ def test_byte_pairs_refuse_what_makes_no_sense(pairs: BytePairTokenizer, tmp_pat
         BytePairTokenizer.train("text", 256, special_tokens=["<end>"])
     with pytest.raises(OperandError, match=r"BytePairTokenizer.train\(texts\)"):
         BytePairTokenizer("text")
-    for content in (b"{}", b"no JSON", b'{"model": {"type": "BPE", "vocab": 3}}'):
-        path = tmp_path / "damaged.json"
+    path = tmp_path / "damaged.json"
+    pairs.save(path)
+    gap = json.loads(path.read_text())
+    gap["model"]["vocab"] = {piece: n for piece, n in gap["model"]["vocab"].items() if n != 300}
+    gap["model"]["merges"] = []
+    for content in (b"{}", b"no JSON", b'{"model": {"type": "BPE", "vocab": 3}}', json.dumps(gap).encode()):
         path.write_bytes(content)
         with pytest.raises(DataError, match=re.escape(f"{path}: not")):
             BytePairTokenizer.load(path)
@@ -151,6 +155,30 @@ def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytes
     with pytest.raises(ImportError, match=r"pip install 'flambeau\[text\]'") as caught:
         BytePairTokenizer.train("text")
     assert isinstance(caught.value, FlambeauError)
+
+
+def test_a_panic_of_the_library_is_an_error_of_the_file(
+    pairs: BytePairTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    path = tmp_path / "pairs.json"
+    pairs.save(path)
+
+    class PanicException(BaseException):
+        """As PyO3's, which is no Exception."""
+
+    for raised, expected in ((PanicException, DataError), (KeyboardInterrupt, KeyboardInterrupt)):
+
+        class Tripping:
+            error = raised
+
+            @classmethod
+            def from_str(cls, text: str) -> Any:
+                raise cls.error("index out of range")
+
+        monkeypatch.setattr(tokenizers, "Tokenizer", Tripping)
+        with pytest.raises(expected, match="index out of range"):
+            BytePairTokenizer.load(path)
 
 
 # --- windows and padding ---------------------------------------------------------------------

@@ -340,6 +340,24 @@ def test_no_worker_outlives_its_program(tmp_path: Path, how: str, persistent: bo
         assert errors.count("Traceback") == 1 and "stopped in the loop" in errors
 
 
+def test_a_main_module_that_starts_workers_when_imported_is_explained(tmp_path: Path) -> None:
+    script = tmp_path / "no_guard.py"
+    script.write_text(
+        "from flambeau.data import DataLoader\n"
+        "list(DataLoader([1, 2], num_workers=1, start_method='spawn'))\n"
+    )
+    path = os.pathsep.join([str(Path(fb.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert ran.returncode == 1
+    assert "exited with code 1" in ran.stderr and "must stand under if __name__ == '__main__'" in ran.stderr
+
+
 class Countless(IterableDataset[int]):
     def __iter__(self) -> Iterator[int]:
         number = 0

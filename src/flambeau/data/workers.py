@@ -35,12 +35,12 @@ _STOP_SECONDS = 3.0  # how long workers may take to end by themselves
 
 @dataclass(slots=True)
 class Worker:
-    """A process, the socket to it, and the number of the batch it was asked for last."""
+    """A process, the socket to it, and whether it has answered yet."""
 
     number: int
     process: Any
     channel: Channel
-    waiting_for: int = -1
+    answered: bool = False
 
 
 def default_start_method() -> str:
@@ -60,6 +60,7 @@ class Workers:
         timeout: float,
     ) -> None:
         self.timeout = timeout
+        self.start_method = start_method
         self.generation = 0
         self.members: list[Worker] = []
         self._finalizer = weakref.finalize(self, _stop, self.members, os.getpid())
@@ -115,7 +116,6 @@ class Workers:
     def ask(self, batch: int, indices: Any) -> None:
         """Ask the worker whose turn it is for a batch."""
         member = self.members[batch % len(self.members)]
-        member.waiting_for = batch
         self._send(member, ("fetch", self.generation, batch, indices))
 
     def answer(self, batch: int) -> Any:
@@ -133,6 +133,7 @@ class Workers:
                 raise self._death(member, batch) from None
             if kind == "failed" and (generation == self.generation or generation == 0):
                 raise _failure(member, batch, content)
+            member.answered = True
             if kind == "batch" and generation == self.generation:
                 return content
 
@@ -180,9 +181,13 @@ class Workers:
                 name = f"signal {-code}"
             hint = "; the system kills so when memory runs out" if name == "SIGKILL" else ""
             return WorkerError(f"{who} was killed by {name} before it delivered batch {batch}{hint}")
-        return WorkerError(
-            f"{who} exited with code {code} before it delivered batch {batch}; what it printed says more"
-        )
+        hint = "; what it printed says more"
+        if self.start_method != "fork" and not member.answered:
+            hint += (
+                f"; with start_method={self.start_method!r} the main part of a program must stand under "
+                "if __name__ == '__main__', because workers import it"
+            )
+        return WorkerError(f"{who} exited with code {code} before it delivered batch {batch}{hint}")
 
 
 def _failure(member: Worker, batch: int, content: tuple[str, str, bytes | None]) -> WorkerError:

@@ -9,7 +9,6 @@ code.
 from __future__ import annotations
 
 import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +123,8 @@ def _read(path: Path) -> tuple[Array, Array]:
 
 def _download(folder: Path, archive: Remote) -> None:
     """Download the archive, take the six files out of it, and remove it."""
+    import tarfile
+
     download([archive], folder, "cifar-10")
     path = folder / archive.name
     within = folder / FOLDER

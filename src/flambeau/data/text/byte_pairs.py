@@ -51,6 +51,12 @@ class BytePairTokenizer:
                 "BytePairTokenizer: make one with BytePairTokenizer.train(texts) or .load(path); the "
                 f"constructor takes a tokenizers.Tokenizer, not {type(tokenizer).__name__}"
             )
+        numbers = sorted(tokenizer.get_vocab().values())
+        if numbers != list(range(len(numbers))):
+            raise OperandError(
+                f"BytePairTokenizer: the numbers of {len(numbers)} tokens must be those from 0 up to and "
+                f"without {len(numbers)}, but some are missing or come twice"
+            )
         self.tokenizer = tokenizer
 
     @classmethod
@@ -131,8 +137,11 @@ class BytePairTokenizer:
         content = read_json(Path(path))
         try:
             return cls(library.Tokenizer.from_str(json.dumps(content)))
-        except Exception as error:  # the library raises nothing more precise
-            raise DataError(f"{path}: not a tokenizer: {error}") from error
+        except BaseException as error:
+            # The library raises nothing more precise, and what its Rust code trips over not even that.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise DataError(f"{path}: not a tokenizer: {error}") from error
+            raise
 
     def __repr__(self) -> str:
         return f"BytePairTokenizer({len(self)} tokens)"
