@@ -54,6 +54,8 @@ from flambeau.nn.running_norms import (
 from flambeau.nn.shuffling import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from flambeau.nn.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from flambeau.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
+from flambeau.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
+from flambeau.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 from flambeau.nn.upsampling import Upsample
 
 __all__ = [
@@ -158,6 +160,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unfold",
     "Upsample",
     "ZeroPad1d",
