@@ -62,10 +62,10 @@ def test_the_default_generator_decides_elsewhere() -> None:
 
 
 def test_several_images_of_an_item_draw_for_themselves() -> None:
-    with placed(3, 0, 7):
+    with placed(3, 0, [7]):
         frames = uniform(5, 2)
     assert len({tuple(row) for row in frames.tolist()}) == 5
-    with placed(3, 0, 7):
+    with placed(3, 0, [7]):
         np.testing.assert_array_equal(frames, uniform(5, 2))
-    with placed(3, 0, 8):
+    with placed(3, 0, [8]):
         assert not np.array_equal(frames, uniform(5, 2))

@@ -56,7 +56,7 @@ def test_one_by_one_is_the_same_as_a_batch(
     with placed(1, 2, indices):
         together = transform.batch(given)
     for image, index, made in zip(given, indices, together, strict=True):
-        with placed(1, 2, index):
+        with placed(1, 2, [index]):
             alone = transform(image)
         np.testing.assert_array_equal(alone, made)
     assert together.dtype == dtype

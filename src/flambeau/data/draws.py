@@ -10,7 +10,7 @@ Source: J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -39,17 +39,24 @@ class Place:
         self.indices = indices
         self.drawn = 0
 
+    def move(self, index: int) -> None:
+        """Go to another item."""
+        self.indices = np.array([index], np.int64)
+        self.drawn = 0
+
 
 _place: ContextVar[Place | None] = ContextVar("flambeau_data_place", default=None)
 
 
 @contextmanager
-def placed(seed: int, epoch: int, indices: IndexArray | int, purpose: str = "item") -> Iterator[None]:
-    """Let ``uniform`` draw for these items of this epoch."""
-    at = np.atleast_1d(np.asarray(indices, np.int64))
-    token = _place.set(Place(key_of(seed, purpose), epoch, at))
+def placed(
+    seed: int, epoch: int, indices: IndexArray | Sequence[int] = (), purpose: str = "item"
+) -> Iterator[Place]:
+    """Let ``uniform`` draw for these items of this epoch, or for those that the place is moved to."""
+    place = Place(key_of(seed, purpose), epoch, np.asarray(indices, np.int64))
+    token = _place.set(place)
     try:
-        yield
+        yield place
     finally:
         _place.reset(token)
 

@@ -42,8 +42,9 @@ class ItemFetcher:
             with placed(self.seed, self.epoch, indices):
                 return self.gather(indices)
         samples = []
-        for index in indices.tolist():
-            with placed(self.seed, self.epoch, index):
+        with placed(self.seed, self.epoch) as place:
+            for index in indices.tolist():
+                place.move(index)
                 try:
                     samples.append(self.dataset[index])
                 except Exception as error:
@@ -69,11 +70,10 @@ def _gathers_anew(dataset: Any) -> bool:
 class StreamFetcher:
     """Batches of a stream, by number; those before the one asked for are passed over."""
 
-    owned = False
-
     def __init__(self, dataset: Any, collate_fn: Collate | None, batch_size: int, drop_last: bool) -> None:
         self.dataset = dataset
         self.collate = collate_fn or default_collate
+        self.owned = collate_fn is None
         self.batch_size = batch_size
         self.drop_last = drop_last
 
@@ -86,27 +86,21 @@ class StreamFetcher:
 
     def fetch(self, number: int, indices: None) -> Any:
         """Batch ``number``, which is not before the last one fetched; or EndOfStream."""
-        while self.position < number * self.batch_size:
-            if self._next() is EndOfStream:
-                return EndOfStream
-        first = self.position
+        first = number * self.batch_size
         samples: list[Any] = []
-        while len(samples) < self.batch_size:
-            item = self._next()
-            if item is EndOfStream:
-                break
-            samples.append(item)
+        with placed(self.seed, self.epoch) as place:
+            while self.position < first + self.batch_size:
+                place.move(self.position)
+                item = next(self.items, EndOfStream)
+                if item is EndOfStream:
+                    break
+                if self.position >= first:
+                    samples.append(item)
+                self.position += 1
         if not samples or (self.drop_last and len(samples) < self.batch_size):
             return EndOfStream
         with placed(self.seed, self.epoch, np.arange(first, self.position), "batch"):
             return self.collate(samples)
-
-    def _next(self) -> Any:
-        with placed(self.seed, self.epoch, self.position):
-            item = next(self.items, EndOfStream)
-        if item is not EndOfStream:
-            self.position += 1
-        return item
 
 
 Fetcher = ItemFetcher | StreamFetcher
