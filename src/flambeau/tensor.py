@@ -475,7 +475,9 @@ class Tensor(Methods):
     # -- selecting ----------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Tensor:
-        fn, attrs, operands = indexing.select(self._value, _values_in(key))
+        if type(key) is not int and type(key) is not slice:
+            key = _values_in(key)
+        fn, attrs, operands = indexing.select(self._value, key)
         return Tensor(THREAD.tape.record(fn, attrs, operands))
 
     def __setitem__(self, key: Any, new: Any) -> None:

@@ -68,8 +68,12 @@ def unary(fn: Builder, x: Any) -> Tensor:
 
 def binary(fn: Builder, x1: Any, x2: Any) -> Tensor:
     """Record a builder of two tensors, or of a tensor and a number."""
-    if type(x1) is Tensor and type(x2) is Tensor:
-        return Tensor(THREAD.tape.record(fn, (), (x1._value, x2._value)))
+    if type(x1) is Tensor:
+        value = x1._value
+        if type(x2) is Tensor:
+            return Tensor(THREAD.tape.record(fn, (), (value, x2._value)))
+        if type(x2) is float and value.type.dtype.floating:
+            return Tensor(THREAD.tape.record(fn, (), (value, (x2, value.type.dtype))))
     return Tensor(THREAD.tape.record(fn, (), operands(fn.__name__, x1, x2)))
 
 
