@@ -243,9 +243,6 @@ def placed(layer: nn.Module, sequences: list[np.ndarray], at: int, alone: np.nda
 
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.xfail(
-    strict=False, reason="bodies of scans run in NumPy, whose matrix products depend on the batch"
-)
 def test_a_sequence_has_the_same_bits_alone_and_padded_in_a_batch(
     rng: np.random.Generator, kind: str, both: bool
 ) -> None:

@@ -135,13 +135,13 @@ def test_an_untrained_stack_trains() -> None:
     rng = np.random.default_rng(0)
     x, y = (fb.asarray(rng.normal(size=(4, n, D)).astype(np.float32)) for n in (S, T))
     losses = []
-    for _ in range(20):
+    for _ in range(12):
         rule.zero_grad()
         loss = fb.mean((model(x, y, tgt_is_causal=True) - y) ** 2)
         loss.backward()
         rule.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_sequence_has_the_same_bits_alone_and_padded_in_a_batch(rng: np.random.Generator) -> None:

@@ -11,9 +11,6 @@ import numpy as np
 from flambeau.errors import DTypeError, OperandError, ShapeError
 from tests.nn.harness import case, numbers
 
-# The bodies of scans are not compiled yet, and NumPy's matrix products depend on the batch.
-IN_NUMPY: dict[str, Any] = {"batch": 1, "independent": False}
-
 X = numbers(3, 2, 2)  # steps, batch, features
 FIRST = numbers(2, 3, 4)  # batch, positions, features
 HIDDEN = np.asarray([[False, False, True], [False, False, False]])
@@ -51,18 +48,18 @@ CASES = [
              ((numbers(5, 3),), ShapeError, r"GRUCell: an input of shape \(batch, 2\) or \(2,\) is needed, not \(5, 3\)"),
              ((numbers(5, 2), numbers(4, 3)), ShapeError, r"GRUCell: h_0 must have shape \(5, 3\), not \(4, 3\)"),
          ]),
-    case("RNN", 2, 3, inputs=(X, numbers(1, 2, 3)), output=[(3, 2, 3), (1, 2, 3)], shows="RNN(2, 3)", refused=BAD_LAYER, **IN_NUMPY,
+    case("RNN", 2, 3, inputs=(X, numbers(1, 2, 3)), output=[(3, 2, 3), (1, 2, 3)], shows="RNN(2, 3)", refused=BAD_LAYER, batch=1,
          wrong=[
              ((numbers(3, 2, 4),), ShapeError, r"RNN: an input of shape \(steps, batch, 2\) or \(steps, 2\) is needed, not \(3, 2, 4\)"),
              ((X > 0,), DTypeError, "RNN: the input is bool, the weights are float32: cast one of them"),
              ((X, numbers(2, 2, 3)), ShapeError, r"RNN: h_0 must have shape \(1, 2, 3\), not \(2, 2, 3\)"),
          ]),
     case("RNN", 2, 3, inputs=X, output=[(3, 2, 6), (2, 2, 3)], shows="RNN(2, 3, bias=False, bidirectional=True, nonlinearity='relu')",
-         bias=False, bidirectional=True, nonlinearity="relu", **IN_NUMPY),
-    case("LSTM", 2, 3, inputs=X, output=[(3, 2, 3), (1, 2, 3), (1, 2, 3)], shows="LSTM(2, 3)", refused=BAD_LAYER, **IN_NUMPY),
-    case("LSTM", 2, 3, inputs=X, output=[(3, 2, 2), (1, 2, 2), (1, 2, 3)], shows="LSTM(2, 3, proj_size=2)", proj_size=2, **IN_NUMPY,
+         bias=False, bidirectional=True, nonlinearity="relu", batch=1),
+    case("LSTM", 2, 3, inputs=X, output=[(3, 2, 3), (1, 2, 3), (1, 2, 3)], shows="LSTM(2, 3)", refused=BAD_LAYER, batch=1),
+    case("LSTM", 2, 3, inputs=X, output=[(3, 2, 2), (1, 2, 2), (1, 2, 3)], shows="LSTM(2, 3, proj_size=2)", proj_size=2, batch=1,
          refused=[((2, 3), {"proj_size": 3}, OperandError, "LSTM: proj_size must be from 0 to below hidden_size, not 3")]),
-    case("GRU", 2, 3, inputs=X, output=[(3, 2, 3), (1, 2, 3)], shows="GRU(2, 3)", refused=BAD_LAYER, **IN_NUMPY),
+    case("GRU", 2, 3, inputs=X, output=[(3, 2, 3), (1, 2, 3)], shows="GRU(2, 3)", refused=BAD_LAYER, batch=1),
     case("GRU", 2, 2, inputs=numbers(2, 3, 2), output=[(2, 3, 4), (4, 2, 2)], shows="GRU(2, 2, num_layers=2, batch_first=True, bidirectional=True)",
          num_layers=2, batch_first=True, bidirectional=True, batch=None),
     case("MultiheadAttention", 4, 2, inputs=numbers(3, 2, 4), output=[(3, 2, 4), (2, 3, 3)], shows="MultiheadAttention(4, 2)", call=attend, batch=None),
