@@ -26,6 +26,9 @@ NATIVE = (
     "concatenate",
     "reverse",
     "slice",
+    "random_bits",
+    "shift_left",
+    "shift_right",
 )
 EXECUTOR = NativeExecutor()
 TOLERANCE = {"float64": 1e-13, "float32": 1e-5, "float16": 2.0**-9, "bfloat16": 2.0**-6}

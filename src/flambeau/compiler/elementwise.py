@@ -21,9 +21,9 @@ from flambeau.compiler.lowering import (
     emit_body,
     entry_name,
     lanes_for,
-    load_scalar,
-    load_vector,
     per_kernel,
+    read_scalar,
+    read_vector,
     store_scalar,
     store_vector,
     stride_args,
@@ -57,7 +57,7 @@ def calls(
     entry: str,
     sizes: tuple[int, ...],
     strides: tuple[tuple[int, ...], ...],
-    pointers: tuple[Pointer, ...],
+    pointers: tuple[Pointer | int, ...],
 ) -> list[Call]:
     """The launches that run a kernel once: one, or none where an axis is empty.
 
@@ -141,8 +141,8 @@ class _Writer:
         """Loads the operands that are one element for the whole kernel."""
         self.fixed: dict[int, Value] = {}
         for i, operand in enumerate(self.operands):
-            if operand.role is Role.IN and all(step is None for step in self.steps[i]):
-                self.fixed[i] = load_scalar(self.f, self.bases[i], operand.dtype)
+            if operand.role is not Role.OUT and all(step is None for step in self.steps[i]):
+                self.fixed[i] = read_scalar(self.f, operand, self.bases[i])
 
     def _rows(self, first_row: Value, stop: Value, first: Value, count: Value) -> None:
         """Runs rows ``first_row`` to ``stop``."""
@@ -165,8 +165,8 @@ class _Writer:
             starts.append(self.bases[i] if at is None else f.element(self.bases[i], element, at))
         scalars = dict(self.fixed)
         for i, operand in enumerate(self.operands):
-            if i not in scalars and operand.role is Role.IN and self.steps[i][-1] is None:
-                scalars[i] = load_scalar(f, starts[i], operand.dtype)
+            if i not in scalars and operand.role is not Role.OUT and self.steps[i][-1] is None:
+                scalars[i] = read_scalar(f, operand, starts[i])
         whole = f.binary("and", count, f.i64(-self.wide))
         with f.loop(f.i64(0), whole, self.wide) as loop:
             self._points(starts, scalars, loop.index, self.wide, None)
@@ -192,7 +192,7 @@ class _Writer:
             if i in scalars:
                 return f.splat(scalars[i], lanes)
             start, step = place(i)
-            return load_vector(f, start, self.operands[i].dtype, lanes, step, mask)
+            return read_vector(f, self.operands[i], start, lanes, step, mask)
 
         def store(i: int, value: Value) -> None:
             if self.steps[i][-1] is None:  # an axis of one point: there is only the first lane

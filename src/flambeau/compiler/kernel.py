@@ -39,6 +39,7 @@ class Role(Enum):
 
     IN = "in"
     OUT = "out"
+    INDEX = "index"  # no memory: its elements are the places, in elements, that its strides lead to
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class Operand:
 class Instr:
     """One instruction: ``op`` on earlier values.
 
-    ``load`` and ``store`` name an operand; ``const`` has a number; ``cast`` changes the dtype;
+    ``load``, ``index`` and ``store`` name an operand, of role IN, INDEX and OUT; ``const`` has a
+    number; ``cast`` changes the dtype;
     ``reduce_sum``, ``reduce_max``, ``reduce_min``, ``reduce_prod`` combine over all REDUCE axes;
     ``contract`` multiplies operands and sums over the REDUCE axis; everything else is elementwise.
     A ``bool`` value is a mask in registers and a byte (0 or 1) in memory.

@@ -93,7 +93,11 @@ def stride_args(kernel: Kernel, strides: Sequence[Sequence[int]]) -> tuple[int, 
 def lanes_for(kernel: Kernel, target: Target) -> int:
     """How many points a vector holds: as many as its widest value in registers allows."""
     widest = 8
-    for instr in kernel.body:
+    # What random bits are computed from is the same or follows from the first lane, as a rule.
+    sources = {a for instr in kernel.body if instr.op == "random_bits" for a in instr.args}
+    for i, instr in enumerate(kernel.body):
+        if i in sources:
+            continue
         element = scalar_ops.register_element(instr.dtype)
         bits = {"float": 32, "double": 64, "i1": 8}.get(element) or int(element[1:])
         widest = max(widest, bits)
@@ -118,7 +122,7 @@ def emit_body(
     for i, instr in enumerate(body):
         if i in values or not wanted(i):
             continue
-        if instr.op == "load":
+        if instr.op in ("load", "index"):
             if instr.operand not in loaded:
                 loaded[instr.operand] = load(instr.operand, lanes)
             values[i] = loaded[instr.operand]
@@ -130,6 +134,25 @@ def emit_body(
         else:
             sources = tuple(body[a].dtype for a in instr.args)
             values[i] = scalar_ops.emit(f, instr.op, instr.dtype, [values[a] for a in instr.args], sources)
+
+
+def read_vector(
+    f: Function, operand: Operand, pointer: Value, lanes: int, step: Value | None, mask: Value | None
+) -> Value:
+    """``lanes`` points of an operand that is not written, from ``pointer`` on, as a register value."""
+    if operand.role is not Role.INDEX:
+        return load_vector(f, pointer, operand.dtype, lanes, step, mask)
+    along = f.iota(vector(lanes, "i64"))
+    moved = along if step is None else f.mul(along, f.splat(step, lanes))
+    return f.add(f.splat(read_scalar(f, operand, pointer), lanes), moved)
+
+
+def read_scalar(f: Function, operand: Operand, pointer: Value) -> Value:
+    """One point of an operand that is not written, as a scalar register value."""
+    if operand.role is not Role.INDEX:
+        return load_scalar(f, pointer, operand.dtype)
+    # Nothing lies there: the "address" is the place times the size of an element.
+    return f.binary("ashr", f.emit("i64", f"ptrtoint {pointer} to i64"), f.i64(3))
 
 
 def load_vector(

@@ -222,7 +222,7 @@ class _Planner:
             if self.kind[i] != "elementwise":
                 continue
             own = self._new("elementwise", i)
-            for v in node.inputs:
+            for v in node.inputs if node.primitive.name != "random_bits" else ():
                 j = self.maker.get(v, -1)
                 other = self.group_of.get(j)
                 if j < 0 or other is None or other is own or other.kind != "elementwise":

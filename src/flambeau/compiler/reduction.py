@@ -62,7 +62,7 @@ def calls(
     entry: str,
     sizes: tuple[int, ...],
     strides: tuple[tuple[int, ...], ...],
-    pointers: tuple[Pointer, ...],
+    pointers: tuple[Pointer | int, ...],
     workspace: Pointer,
 ) -> list[Call]:
     """The one or two launches that run a kernel once; none where there are no outputs.

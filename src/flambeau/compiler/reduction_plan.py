@@ -56,7 +56,7 @@ def plan_of(kernel: Kernel) -> Plan:
         raise ValueError("a value per point depends on a reduction: that needs a second kernel")
     at_outputs = _closure(body, output_roots, stop=frozenset(reductions))
     for i in at_outputs:
-        if body[i].op == "load" and body[i].operand not in per_output:
+        if body[i].op in ("load", "index") and body[i].operand not in per_output:
             raise ValueError("a value per output depends on a single point")
     return Plan(rows, grid, reduced, vector, reductions, at_points, at_outputs, per_output)
 

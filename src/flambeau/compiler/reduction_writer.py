@@ -12,8 +12,9 @@ from flambeau.compiler.lowering import (
     Arguments,
     emit_body,
     lanes_for,
-    load_scalar,
     load_vector,
+    read_scalar,
+    read_vector,
     store_scalar,
     store_vector,
 )  # fmt: skip
@@ -171,9 +172,9 @@ class RowWriter(_Writer):
         f, operands = self.f, self.kernel.operands
         places = self._placed(self.bases, offsets)
         fixed = {
-            i: load_scalar(f, places[i], operands[i].dtype)
+            i: read_scalar(f, operands[i], places[i])
             for i in self.plan.per_output
-            if operands[i].role is Role.IN
+            if operands[i].role is not Role.OUT
         }
 
         def stored(j: int, chunk: Value) -> Value:
@@ -277,9 +278,9 @@ class RowWriter(_Writer):
             if i in fixed:
                 return f.splat(fixed[i], lanes)
             if self.steps[i][-1] is None:  # moves along an outer reduced axis only
-                return f.splat(load_scalar(f, places[i], operands[i].dtype), lanes)
+                return f.splat(read_scalar(f, operands[i], places[i]), lanes)
             start, step = place(i)
-            return load_vector(f, start, operands[i].dtype, lanes, step, mask)
+            return read_vector(f, operands[i], start, lanes, step, mask)
 
         def store(i: int, value: Value) -> None:
             start, step = place(i)
@@ -344,7 +345,7 @@ class ColumnWriter(_Writer):
         fixed = {
             i: self._load(starts[i], i, lanes, mask)
             for i in self.plan.per_output
-            if operands[i].role is Role.IN
+            if operands[i].role is not Role.OUT
         }
 
         def chunk(start: Value, stop: Value) -> list[Value]:
@@ -388,9 +389,9 @@ class ColumnWriter(_Writer):
         operand = self.kernel.operands[i]
         step = self.steps[i][-1]
         if step is None:
-            return self.f.splat(load_scalar(self.f, place, operand.dtype), lanes)
+            return self.f.splat(read_scalar(self.f, operand, place), lanes)
         near = operand.strides[-1] is Stride.ONE
-        return load_vector(self.f, place, operand.dtype, lanes, None if near else step, mask)
+        return read_vector(self.f, operand, place, lanes, None if near else step, mask)
 
     def _store(self, value: Value, place: Value, i: int, lanes: int, mask: Value | None) -> None:
         operand = self.kernel.operands[i]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flambeau.compiler import functions
 from flambeau.compiler.ir import Function, Value, element_of, like, mangled
-from flambeau.dtypes import DType, bfloat16, bool_, float16, float32, float64
+from flambeau.dtypes import DType, bfloat16, bool_, float16, float32, float64, uint32, uint64
 
 Emitter = Callable[..., Value]
 
@@ -26,18 +26,21 @@ _COMPARE = {"eq", "ne", "lt", "le", "gt", "ge"}
 _TEST = {"is_nan", "is_inf", "is_finite"}
 _LOGICAL = {"logical_not", "logical_and", "logical_or", "logical_xor"}
 _BITWISE = {"bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor"}
+_SHIFTS = {"shift_left", "shift_right"}
 _ARITY = {"select": 3, "fma": 3} | dict.fromkeys(
     ("add", "sub", "mul", "div", "maximum", "minimum", "pow", *_COMPARE, "logical_and", "logical_or",
-     "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor"), 2
+     "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", *_SHIFTS), 2
 )  # fmt: skip
 
-OPS = frozenset(
-    _FLOAT_ONLY | _NOT_BOOL | _ANY_NUMBER | _COMPARE | _TEST | _LOGICAL | _BITWISE | {"select", "cast"}
+OPS = frozenset({"select", "cast"}).union(
+    _FLOAT_ONLY, _NOT_BOOL, _ANY_NUMBER, _COMPARE, _TEST, _LOGICAL, _BITWISE, _SHIFTS
 )
 
 
 def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:
     """Whether ``op`` on operands of these dtypes, giving ``dtype``, can be generated."""
+    if op == "random_bits":
+        return dtype in (uint32, uint64) and operands[:2] == (uint64, uint64)
     if op not in OPS or dtype.kind == "complex" or any(d.kind == "complex" for d in operands):
         return False
     if len(operands) != _ARITY.get(op, 1):
@@ -57,6 +60,8 @@ def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:
         return first.floating
     if op in _BITWISE:
         return not first.floating
+    if op in _SHIFTS:
+        return first.kind in ("int", "uint")
     return op in _ANY_NUMBER or first is not bool_
 
 
@@ -65,6 +70,8 @@ def cost(op: str, dtype: DType) -> float:
     wide = 2.0 if dtype is float64 else 1.0
     if op == "pow":
         return 90.0 * wide
+    if op == "random_bits":
+        return 60.0
     if op in ("sin", "cos", "erf", "tanh", "log2", "expm1"):
         return 30.0 * wide
     if op in TRANSCENDENTAL:
@@ -138,6 +145,8 @@ def emit(f: Function, op: str, dtype: DType, args: list[Value], operands: tuple[
         return _cast(f, args[0], operands[0], dtype)
     if op == "select":
         return f.select(args[0], args[1], args[2])
+    if op == "random_bits":
+        return functions.random_bits(f, dtype, *args)
     if op in _LOGICAL:
         masks = [_cast(f, a, d, bool_) for a, d in zip(args, operands, strict=True)]
         return _EMITTERS[op.replace("logical", "bitwise")](f, bool_, *masks)
@@ -267,6 +276,19 @@ def _bitwise(op: str) -> Emitter:
     return emitted
 
 
+def _shift_left(f: Function, d: DType, x: Value, count: Value) -> Value:
+    """Bits moved out are gone: moving by as many bits as there are, or more, leaves 0."""
+    fits = f.icmp("ult", count, f.const(count.type, d.bits))
+    return f.select(fits, f.binary("shl", x, count), f.zero(x.type))
+
+
+def _shift_right(f: Function, d: DType, x: Value, count: Value) -> Value:
+    if d.kind == "int":  # fills up with the sign
+        return f.binary("ashr", x, f.intrinsic("umin", x.type, count, f.const(x.type, d.bits - 1)))
+    fits = f.icmp("ult", count, f.const(count.type, d.bits))
+    return f.select(fits, f.binary("lshr", x, count), f.zero(x.type))
+
+
 def _bitwise_not(f: Function, d: DType, x: Value) -> Value:
     return f.binary("xor", x, f.const(x.type, -1 if d is not bool_ else True))
 
@@ -287,7 +309,7 @@ _EMITTERS: dict[str, Emitter] = {
     "mul": _arithmetic("fmul", "mul", "and"), "div": _arithmetic("fdiv", "sdiv", "and"), "fma": _fma,
     "maximum": _extreme("gt", "gt", "or"), "minimum": _extreme("lt", "lt", "and"),
     "bitwise_and": _bitwise("and"), "bitwise_or": _bitwise("or"), "bitwise_xor": _bitwise("xor"),
-    "bitwise_not": _bitwise_not,
+    "bitwise_not": _bitwise_not, "shift_left": _shift_left, "shift_right": _shift_right,
 }  # fmt: skip
 _EMITTERS.update({predicate: _compare(predicate) for predicate in _COMPARE})
 _EMITTERS.update({name: _function(name) for name in TRANSCENDENTAL})

@@ -18,6 +18,7 @@ from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.tasks import (
+    NOWHERE,
     Part,
     Sources,
     Task,
@@ -402,12 +403,15 @@ class _Scheduler:
     def _calls(
         self, task: Task, place: Mapping[int, Pointer], workspace: Pointer = _NO_WORKSPACE
     ) -> list[Call]:
-        pointers = []
+        pointers: list[Pointer | int] = []
         for operand, described in zip(task.operands, task.kernel.operands, strict=True):
             if isinstance(operand, int):
                 pointers.append(place[operand])
             else:
                 view = operand.view if isinstance(operand, Part) else operand
+                if view.base == NOWHERE:
+                    pointers.append(view.offset * described.dtype.itemsize)
+                    continue
                 at = place[view.base]
                 pointers.append(Pointer(at.slot, at.offset + view.offset * described.dtype.itemsize))
         entry = self.entry(task.kernel)

@@ -9,8 +9,10 @@ from typing import Any
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import REDUCTIONS, Group
 from flambeau.compiler.views import View, collapse, dense_strides
-from flambeau.dtypes import DType
+from flambeau.dtypes import DType, int64, uint64
 from flambeau.graph.graph import Graph, Node
+
+NOWHERE = -(1 << 60)  # the base of a view that only counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Task:
 
     @property
     def reads(self) -> list[int]:
-        return [o.base for o in self.operands if isinstance(o, View)]
+        return [o.base for o in self.operands if isinstance(o, View) and o.base != NOWHERE]
 
     @property
     def writes(self) -> list[int]:
@@ -93,9 +95,31 @@ class Body:
 
     def compute(self, node: Node) -> None:
         """Append an elementwise node."""
+        if node.primitive.name == "random_bits":
+            self._random(node)
+            return
         args = tuple([self.read(v) for v in node.inputs])
         out = node.outputs[0]
         self.values[out] = self.add(node.primitive.name, self.graph.types[out].dtype, args)
+
+    def _random(self, node: Node) -> None:
+        """Random bits are a function of a key, a counter, and an element's number."""
+        (out,) = node.outputs
+        shape: tuple[int, ...] = self.graph.types[out].shape  # type: ignore[assignment]
+        own: tuple[int, ...] = tuple(node.attrs["shape"])
+        lead = len(shape) - len(own)
+        args = []
+        for v in node.inputs:
+            view = self.sources.views.get(v)
+            if v in self.values or view is None or not own:
+                args.append(self.read(v))
+                continue
+            spread = View(view.base, shape, (*view.strides, *[0] * len(own)), view.offset)
+            operand = self.operand(uint64, Role.IN, spread)
+            args.append(self.add("load", uint64, operand=operand))
+        places = View(NOWHERE, shape, (*[0] * lead, *dense_strides(own)))
+        args.append(self.add("index", int64, operand=self.operand(int64, Role.INDEX, places)))
+        self.values[out] = self.add("random_bits", self.graph.types[out].dtype, tuple(args))
 
     def store(self, v: int, part: Part | None = None) -> None:
         """Write value ``v`` to memory of its own, or to a part of another value."""

@@ -12,7 +12,8 @@ from flambeau.errors import VerificationError
 FAMILIES = ("elementwise", "reduction", "contraction")
 REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 COMBINING = (*REDUCTIONS, "contract")
-_ARGUMENTS = {"load": 0, "const": 0, "store": 1, "contract": 2} | dict.fromkeys(REDUCTIONS, 1)
+_ARGUMENTS = {"load": 0, "index": 0, "const": 0, "store": 1, "contract": 2} | dict.fromkeys(REDUCTIONS, 1)
+_ROLES = {"load": Role.IN, "index": Role.INDEX, "store": Role.OUT}
 
 
 def verify_kernel(kernel: Kernel) -> None:
@@ -111,14 +112,14 @@ def _check_arguments(kernel: Kernel, position: int, instr: Instr, place: str) ->
 
 
 def _check_operand(kernel: Kernel, instr: Instr, place: str) -> None:
-    if instr.op not in ("load", "store"):
+    if instr.op not in _ROLES:
         if instr.operand != -1:
             raise VerificationError(f"{place} names operand {instr.operand}; only load and store do")
         return
     operand = _operand(kernel, instr, place)
-    wanted = Role.IN if instr.op == "load" else Role.OUT
+    wanted = _ROLES[instr.op]
     if operand.role is not wanted:
-        verb = "reads" if instr.op == "load" else "writes"
+        verb = "writes" if instr.op == "store" else "reads"
         raise VerificationError(f"{place} {verb} operand {instr.operand}, whose role is {operand.role.value}")
 
 
@@ -133,7 +134,7 @@ def _check_dtypes(kernel: Kernel, instr: Instr, place: str) -> None:
     if not isinstance(instr.dtype, DType):
         raise VerificationError(f"{place} has {instr.dtype!r} in place of a dtype")
     args = [kernel.body[arg].dtype for arg in instr.args]
-    if instr.op in ("load", "store"):
+    if instr.op in _ROLES:
         for dtype in (instr.dtype, *args):
             expected = kernel.operands[instr.operand].dtype
             if dtype is not expected:
@@ -161,7 +162,7 @@ def _check_number(instr: Instr, place: str) -> None:
 
 def _axes_varied_along(kernel: Kernel, instr: Instr, varying: list[frozenset[int]]) -> frozenset[int]:
     """The axes along which a value may differ from point to point."""
-    if instr.op == "load":
+    if instr.op in ("load", "index"):
         strides = kernel.operands[instr.operand].strides
         return frozenset(axis for axis, stride in enumerate(strides) if stride is not Stride.ZERO)
     axes = frozenset[int]().union(*[varying[arg] for arg in instr.args])

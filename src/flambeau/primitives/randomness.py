@@ -89,7 +89,7 @@ random_bits_p = Primitive(
     vjp=_DISCRETE,
     jvp=_DISCRETE,
     batch=_batch,
-    lowering=Lowering.HOST,
+    lowering=Lowering.ELEMENTWISE,
     effect=Effect.RANDOM,
     sizes=("shape",),
 )

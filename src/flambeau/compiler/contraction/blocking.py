@@ -204,7 +204,7 @@ def calls(
     entry: str,
     sizes: tuple[int, ...],
     strides: tuple[tuple[int, ...], ...],
-    pointers: tuple[Pointer, ...],
+    pointers: tuple[Pointer | int, ...],
     workspace: Pointer,
 ) -> list[Call]:
     """The launches that run a kernel once, in order; none where there is no output element.

@@ -17,9 +17,9 @@ from flambeau.compiler.ir import Function, Value, vector
 from flambeau.compiler.kernel import Instr, Kernel, Stride
 from flambeau.compiler.lowering import (
     emit_body,
-    load_scalar,
-    load_vector,
     per_kernel,
+    read_scalar,
+    read_vector,
     store_scalar,
     store_vector,
 )
@@ -144,10 +144,9 @@ class _Point:
 
         def load(i: int, lanes: int) -> Value:
             start, step, same = place(i)
-            dtype = kernel.operands[i].dtype
             if same:
-                return f.splat(load_scalar(f, start, dtype), lanes)
-            return load_vector(f, start, dtype, lanes, step, mask)
+                return f.splat(read_scalar(f, kernel.operands[i], start), lanes)
+            return read_vector(f, kernel.operands[i], start, lanes, step, mask)
 
         def store(i: int, stored: Value) -> None:
             start, step, same = place(i)

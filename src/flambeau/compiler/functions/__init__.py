@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flambeau.compiler.functions import error, exponential, logarithm, power, trigonometric
+from flambeau.compiler.functions.random import random_bits
 from flambeau.compiler.ir import Function, Value
+
+__all__ = ["FUNCTIONS", "emit", "random_bits"]
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
     "exp": exponential.exp,
