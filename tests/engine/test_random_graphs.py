@@ -110,7 +110,7 @@ def test_wrong_fusion_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     from flambeau.compiler import tasks
     from flambeau.compiler.kernel import Instr
 
-    finish = tasks._finish
+    finish = tasks.finish
 
     def contracted(family, body, *rest):  # type: ignore[no-untyped-def]
         made = finish(family, body, *rest)
@@ -121,7 +121,7 @@ def test_wrong_fusion_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
             made = finish(family, body, *rest)
         return made
 
-    monkeypatch.setattr(tasks, "_finish", contracted)
+    monkeypatch.setattr(tasks, "finish", contracted)
     rng = np.random.default_rng(0)
     x, y, z = (fb.asarray(rng.standard_normal(1000).astype(np.float32)) for _ in range(3))
     with checked(), pytest.raises(AssertionError, match="bits differ"):
