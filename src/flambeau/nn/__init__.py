@@ -16,7 +16,8 @@ from flambeau.nn.containers import ModuleDict, ModuleList, Sequential
 from flambeau.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from flambeau.nn.convolution import Conv1d, Conv2d, Conv3d
 from flambeau.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from flambeau.nn.linear import Linear
+from flambeau.nn.embedding import Embedding
+from flambeau.nn.linear import Bilinear, Linear
 from flambeau.nn.loss import CrossEntropyLoss, MSELoss
 from flambeau.nn.max_pooling import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from flambeau.nn.module import Module
@@ -51,8 +52,10 @@ from flambeau.nn.running_norms import (
     InstanceNorm2d,
     InstanceNorm3d,
 )
+from flambeau.nn.shaping import Flatten, Identity, Unflatten
 from flambeau.nn.shuffling import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from flambeau.nn.sigmoids import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
+from flambeau.nn.similarity import CosineSimilarity, PairwiseDistance
 from flambeau.nn.softmax import GLU, LogSoftmax, Softmax, Softmax2d, Softmin
 from flambeau.nn.transformer import Transformer, TransformerDecoder, TransformerEncoder
 from flambeau.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
@@ -80,6 +83,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -93,12 +97,15 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "Embedding",
     "FeatureAlphaDropout",
+    "Flatten",
     "Fold",
     "GRUCell",
     "GroupNorm",
@@ -106,6 +113,7 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
@@ -132,6 +140,7 @@ __all__ = [
     "ModuleList",
     "MultiheadAttention",
     "PReLU",
+    "PairwiseDistance",
     "Parameter",
     "ParameterDict",
     "ParameterList",
@@ -165,6 +174,7 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "Unflatten",
     "Unfold",
     "Upsample",
     "ZeroPad1d",

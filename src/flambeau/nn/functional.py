@@ -21,7 +21,8 @@ from flambeau.nn.avg_pooling import avg_pool1d, avg_pool2d, avg_pool3d, lp_pool1
 from flambeau.nn.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from flambeau.nn.convolution import conv1d, conv2d, conv3d
 from flambeau.nn.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from flambeau.nn.linear import linear
+from flambeau.nn.embedding import embedding
+from flambeau.nn.linear import bilinear, linear
 from flambeau.nn.loss import cross_entropy, mse_loss
 from flambeau.nn.max_pooling import (
     max_pool1d,
@@ -38,6 +39,7 @@ from flambeau.nn.rectifiers import celu, elu, gelu, leaky_relu, mish, prelu, rre
 from flambeau.nn.running_norms import batch_norm, instance_norm
 from flambeau.nn.shuffling import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
 from flambeau.nn.sigmoids import logsigmoid, softplus, softsign, tanhshrink
+from flambeau.nn.similarity import cosine_similarity, pairwise_distance
 from flambeau.nn.softmax import glu, softmin
 from flambeau.nn.upsampling import interpolate
 
@@ -53,6 +55,7 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "celu",
     "channel_shuffle",
     "conv1d",
@@ -61,12 +64,14 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
     "elu",
+    "embedding",
     "feature_alpha_dropout",
     "fold",
     "gelu",
@@ -95,6 +100,7 @@ __all__ = [
     "mish",
     "mse_loss",
     "pad",
+    "pairwise_distance",
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",

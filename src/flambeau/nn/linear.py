@@ -61,3 +61,59 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``y[..., k] = input1 @ weight[k] @ input2 + bias[k]``.
+
+    Takes tensors of shape (..., in1), (..., in2), (out, in1, in2) and (out,), all of one dtype.
+
+    >>> import flambeau as fb
+    >>> fb.nn.functional.bilinear(fb.asarray([2.0]), fb.asarray([3.0]), fb.asarray([[[4.0]]]))
+    tensor([24.])
+    """
+    operands = [value_of(x, "bilinear") for x in (input1, input2, weight)]
+    if bias is not None:
+        operands.append(value_of(bias, "bilinear"))
+    return Tensor(THREAD.tape.record(dense.bilinear, (), operands))
+
+
+class Bilinear(Module):
+    """``y[..., k] = x1 @ weight[k] @ x2 + bias[k]``: every output weighs all products of two inputs.
+
+    Takes tensors of shape (..., in1_features) and (..., in2_features), gives (..., out_features).
+
+    >>> import flambeau as fb
+    >>> fb.nn.Bilinear(3, 4, 5)(fb.ones((2, 3)), fb.ones((2, 4))).shape
+    (2, 5)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: DType = default_float,
+    ) -> None:
+        super().__init__()
+        sizes = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
+        for name, n in sizes.items():
+            if not isinstance(n, int) or n < 1:
+                refuse(OperandError(f"Bilinear: {name} must be a size of at least 1, not {n!r}"))
+        self.in1_features, self.in2_features, self.out_features = sizes.values()
+        bound = init.fan_in_bound(in1_features)
+        self.weight = init.uniform((out_features, in1_features, in2_features), bound, dtype)
+        self.bias = init.uniform((out_features,), bound, dtype) if bias else None
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Apply the layer."""
+        operands = [value_of(x1, "Bilinear"), value_of(x2, "Bilinear"), self.weight._value]
+        if self.bias is not None:
+            operands.append(self.bias._value)
+        return Tensor(THREAD.tape.record(dense.bilinear, (), operands))
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        sizes = f"{self.in1_features}, {self.in2_features}, {self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

@@ -20,3 +20,28 @@ def linear(x: Var, weight: Var, *bias: Var) -> Var:
         )
     y = dot_general(x, weight, ((x.ndim - 1,), (1,)))
     return add(y, bias[0]) if bias else y
+
+
+def bilinear(x1: Var, x2: Var, weight: Var, *bias: Var) -> Var:
+    """``y[..., k] = x1 @ weight[k] @ x2 + bias[k]``."""
+    for x in (x1, x2):
+        if x.dtype is not weight.dtype:
+            raise DTypeError(
+                f"Bilinear: the input is {x.dtype}, the weights are {weight.dtype}: cast one of them"
+            )
+    first, second = weight.shape[1:]
+    if not x1.ndim or not x2.ndim or (x1.shape[-1], x2.shape[-1]) != (first, second):
+        raise ShapeError(
+            f"Bilinear: inputs of shapes (..., {first}) and (..., {second}) are needed, "
+            f"not {shape_text(x1.shape)} and {shape_text(x2.shape)}"
+        )
+    if x1.shape[:-1] != x2.shape[:-1]:
+        raise ShapeError(
+            f"Bilinear: inputs of shapes {shape_text(x1.shape)} and {shape_text(x2.shape)} "
+            "do not have the same examples"
+        )
+    last = x1.ndim - 1
+    examples = tuple(range(last))
+    between = dot_general(x1, weight, ((last,), (1,)))  # (..., out, second)
+    y = dot_general(between, x2, ((last + 1,), (last,)), (examples, examples))
+    return add(y, bias[0]) if bias else y
