@@ -207,6 +207,17 @@ def test_a_sequence_has_the_same_bits_alone_and_padded_in_a_batch(
             assert found.numpy()[at, :length].tobytes() == causal.numpy()[0].tobytes()
 
 
+def test_more_keys_than_a_chunk_of_products(rng: np.random.Generator) -> None:
+    layer = nn.MultiheadAttention(6, 2, batch_first=True).eval()
+    x = rng.normal(size=(1, 4500, 6)).astype(np.float32)
+    hidden = np.arange(4500)[None] >= 7
+    with fb.no_grad():
+        q, k = fb.asarray(x[:, :7]), fb.asarray(x)
+        alone = layer(q, q, q, need_weights=False)[0]
+        padded = layer(q, k, k, key_padding_mask=fb.asarray(hidden), need_weights=False)[0]
+    assert padded.numpy().tobytes() == alone.numpy().tobytes()
+
+
 @pytest.mark.parametrize("keys", [3, 31, 257])
 def test_added_and_chosen_masks_give_the_same_bits(rng: np.random.Generator, keys: int) -> None:
     q, k = (fb.asarray(rng.normal(size=(2, 4, n, 8)).astype(np.float32)) for n in (5, keys))

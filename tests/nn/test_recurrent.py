@@ -258,6 +258,24 @@ def test_a_sequence_has_the_same_bits_alone_and_padded_in_a_batch(
             assert [v.tobytes() for v in found] == wanted, f"at place {at}"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_of_many_sizes(rng: np.random.Generator, kind: str, dtype: str) -> None:
+    of = getattr(fb, dtype)
+    for inputs, hidden, batch in ((1, 1, 2), (5, 8, 17), (40, 64, 33), (3, 130, 4)):
+        layer = getattr(nn, kind)(inputs, hidden, 2, bidirectional=True, dtype=of).eval()
+        sequences = [rng.normal(size=(n, inputs)).astype(of.numpy) for n in rng.integers(1, 30, batch)]
+        with fb.no_grad():
+            for at in {0, batch // 2, batch - 1}:
+                y, end = layer(fb.asarray(sequences[at]))
+                ends = end if isinstance(end, tuple) else (end,)
+                others = sequences[:at] + sequences[at + 1 :]
+                found = placed(layer, others, at, sequences[at])
+                assert [v.tobytes() for v in found] == [v.numpy().tobytes() for v in (y, *ends)]
+
+
 # --- packing ---------------------------------------------------------------------------------
 
 
