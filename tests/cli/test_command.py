@@ -28,7 +28,9 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert "numpy" in facts["needed"] and "MISSING" not in facts["needed"]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["info", "--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["info", "--help"], ["train", "--help"], ["generate", "--help"]]
+)
 def test_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     code, out, err = run(capsys, *words)
     assert (code, err) == (0, "")
@@ -37,9 +39,11 @@ def test_help(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
 
 def test_help_names_every_argument_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "train", "image-classifier", "--help")
-    for name in ("--data", "--epochs", "--batch-size", "--lr", "--hidden", "--seed", "--threads", "--output"):
+    names = ("--data", "--epochs", "--batch-size", "--lr", "--hidden", "--seed", "--threads", "--output")
+    for name in names:
         assert f"  {name} " in out
-    assert "fashion-mnist-mini" in out and "(default: 128)" in out
+    assert "  --model {cnn,mlp}" in out and "  --resume " in out
+    assert "fashion-mnist-mini" in out and "(default: 64; mlp: 128)" in " ".join(out.split())
     assert "==SUPPRESS==" not in out
 
 

@@ -42,12 +42,27 @@ def whole(low: int, high: int | None = None) -> Callable[[str], int]:
 
 def positive(text: str) -> float:
     """The kind of argument that is a finite number above 0."""
+    number = _finite(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"the number must be finite and above 0, not {text}")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """The kind of argument that is a finite number of at least 0."""
+    number = _finite(text, "finite and at least 0")
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"the number must be finite and at least 0, not {text}")
+    return number
+
+
+def _finite(text: str, needed: str = "finite and above 0") -> float:
     try:
         number = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a number is needed, not {text!r:.60}") from None
-    if not math.isfinite(number) or number <= 0:
-        raise argparse.ArgumentTypeError(f"the number must be finite and above 0, not {text}")
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"the number must be {needed}, not {text}")
     return number
 
 

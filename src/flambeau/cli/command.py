@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from flambeau.cli import info, train
+from flambeau.cli import generate, info, train
 from flambeau.cli.arguments import HelpFormatter, Parser, UsageError
 from flambeau.errors import FlambeauError
 
@@ -14,7 +14,8 @@ _DESCRIPTION = """\
 flambeau, a deep learning framework in pure Python.
 
 Try it: 'flambeau train image-classifier' trains a small network on pictures of clothing that
-come with the package, in seconds and without a network connection."""
+come with the package, and 'flambeau train text-generator' on plays by Shakespeare; both take a
+minute or two and no network connection."""
 
 _EPILOG = """\
 exit codes: 0 success, 1 failure, 2 arguments that cannot be worked with, 130 interrupted"""
@@ -29,6 +30,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     info.add_command(commands)
     train.add_command(commands)
+    generate.add_command(commands)
     return top
 
 

@@ -114,8 +114,7 @@ class Steps:
         if model.global_clipnorm is not None:
             from flambeau.nn import utils
 
-            clip: Any = vars(utils)["clip_grad_norm_"]
-            clip(model.module.parameters(), model.global_clipnorm)
+            utils.clip_grad_norm_(model.module.parameters(), model.global_clipnorm)
         model.optimizer.step()
         if not self.keep_gradients:
             model.module.zero_grad()
