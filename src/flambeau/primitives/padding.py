@@ -33,10 +33,6 @@ def _cropped(name: str, x: Var, axis: int, low: int, high: int) -> Var:
     return slice_axis(x, axis, first, last)
 
 
-def _joined(parts: Sequence[Var], axis: int) -> Var:
-    return concatenate(parts, axis)
-
-
 def _reflect(name: str, x: Var, axis: int, low: int, high: int) -> Var:
     n = x.shape[axis]
     if isinstance(n, int) and (low >= n or high >= n):
@@ -46,7 +42,7 @@ def _reflect(name: str, x: Var, axis: int, low: int, high: int) -> Var:
         parts.insert(0, reverse(slice_axis(x, axis, 1, low + 1), (axis,)))
     if high > 0:
         parts.append(reverse(slice_axis(x, axis, n - 1 - high, n - 1), (axis,)))
-    return _joined(parts, axis)
+    return concatenate(parts, axis)
 
 
 def _repeated(x: Var, axis: int, at: Size, times: int) -> Var:
@@ -58,13 +54,16 @@ def _replicate(name: str, x: Var, axis: int, low: int, high: int) -> Var:
     inner = _cropped(name, x, axis, low, high)
     n = inner.shape[axis]
     if n == 0:
-        _refuse_width(name, x, axis, low, high, "for something to repeat, not for")
+        raise ShapeError(
+            f"{name}: axis {axis} of the input {shape_text(x.shape)}, padded by ({low}, {high}), "
+            "has no edge to repeat: it is empty"
+        )
     parts = [inner]
     if low > 0:
         parts.insert(0, _repeated(inner, axis, 0, low))
     if high > 0:
         parts.append(_repeated(inner, axis, n - 1, high))
-    return _joined(parts, axis)
+    return concatenate(parts, axis)
 
 
 def _circular(name: str, x: Var, axis: int, low: int, high: int) -> Var:
@@ -77,7 +76,7 @@ def _circular(name: str, x: Var, axis: int, low: int, high: int) -> Var:
         parts.insert(0, slice_axis(inner, axis, n - low, n))
     if high > 0:
         parts.append(slice_axis(inner, axis, 0, high))
-    return _joined(parts, axis)
+    return concatenate(parts, axis)
 
 
 _BY_MODE = {"reflect": _reflect, "replicate": _replicate, "circular": _circular}

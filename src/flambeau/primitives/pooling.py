@@ -63,15 +63,13 @@ def _checked_padding(x: Var, o: PoolOptions) -> list[tuple[int, int]]:
     return pairs
 
 
-def _spread(x: Var, o: PoolOptions, pairs: Sequence[tuple[int, int]]) -> dict[str, tuple[object, ...]]:
-    """The attributes of a window reduction over all axes."""
+def _around(
+    x: Var, o: PoolOptions, pairs: Sequence[tuple[int, int]]
+) -> tuple[Ints, Ints, tuple[tuple[int, int], ...], Ints]:
+    """Window, strides, padding and dilation over all axes."""
     lead = x.ndim - len(o.window)
-    return {
-        "window": (*(1,) * lead, *o.window),
-        "strides": (*(1,) * lead, *o.strides),
-        "padding": (*((0, 0),) * lead, *pairs),
-        "dilation": (*(1,) * lead, *o.dilation),
-    }
+    ones = (1,) * lead
+    return (*ones, *o.window), (*ones, *o.strides), (*((0, 0),) * lead, *pairs), (*ones, *o.dilation)
 
 
 def _check_real(name: str, x: Var) -> None:
@@ -82,17 +80,17 @@ def _check_real(name: str, x: Var) -> None:
 def max_pool(x: Var, o: PoolOptions) -> Var:
     """The largest element of every window."""
     _check_real(o.name, x)
-    around = _spread(x, o, _checked_padding(x, o))
-    return reduce_window(x, "max", **around)  # type: ignore[arg-type]
+    around = _around(x, o, _checked_padding(x, o))
+    return reduce_window(x, "max", *around)
 
 
 def max_pool_with_indices(x: Var, o: PoolOptions) -> tuple[Var, Var]:
     """The largest element of every window, and its row-major position among the spatial axes."""
     _check_real(o.name, x)
-    around = _spread(x, o, _checked_padding(x, o))
-    best = window_argext(x, "max", **around)  # type: ignore[arg-type]
+    around = _around(x, o, _checked_padding(x, o))
+    best = window_argext(x, "max", *around)
     inside = mod(best, size_value(product(x.shape[x.ndim - len(o.window) :])))
-    return reduce_window(x, "max", **around), inside  # type: ignore[arg-type]
+    return reduce_window(x, "max", *around), inside
 
 
 # --- averages --------------------------------------------------------------------------------
@@ -126,9 +124,9 @@ def _counts(
 def avg_pool(x: Var, o: PoolOptions, count_include_pad: bool, divisor: int | None) -> Var:
     """The mean of every window."""
     check_float(o.name, x)
-    around = _spread(x, o, _checked_padding(x, o))
+    around = _around(x, o, _checked_padding(x, o))
     wide = cast(x, sum_precision(x.dtype))
-    total = reduce_window(wide, "sum", **around)  # type: ignore[arg-type]
+    total = reduce_window(wide, "sum", *around)
     mean = div(total, _counts(x, total, o, count_include_pad, divisor, wide.dtype))
     return cast(mean, x.dtype)
 

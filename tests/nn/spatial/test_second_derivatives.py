@@ -29,7 +29,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+QUICK = ("conv2d", "max_pool2d", "avg_pool2d", "interpolate")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FUNCTIONS]
+)
 def test_second_derivatives(name: str) -> None:
     function, shape = FUNCTIONS[name]
     x, w = numbers(2, 2, 5, 6), np.abs(numbers(*shape))
