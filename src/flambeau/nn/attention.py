@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from flambeau import random
@@ -145,12 +144,12 @@ class MultiheadAttention(Module):
             self.q_proj_weight = _xavier(embed_dim, embed_dim, dtype)
             self.k_proj_weight = _xavier(embed_dim, self.kdim, dtype)
             self.v_proj_weight = _xavier(embed_dim, self.vdim, dtype)
-        self.in_proj_bias = _zeros(3 * embed_dim, dtype) if bias else None
+        self.in_proj_bias = Parameter(zeros(3 * embed_dim, dtype=dtype)) if bias else None
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias, dtype=dtype)
         if bias:
-            self.out_proj.bias = _zeros(embed_dim, dtype)
-        self.bias_k = _xavier_normal(embed_dim, dtype) if add_bias_kv else None
-        self.bias_v = _xavier_normal(embed_dim, dtype) if add_bias_kv else None
+            self.out_proj.bias = Parameter(zeros(embed_dim, dtype=dtype))
+        self.bias_k = _row(embed_dim, dtype) if add_bias_kv else None
+        self.bias_v = _row(embed_dim, dtype) if add_bias_kv else None
 
     def forward(
         self,
@@ -223,12 +222,8 @@ class MultiheadAttention(Module):
 
 
 def _xavier(rows: int, columns: int, dtype: DType) -> Parameter:
-    return init.uniform((rows, columns), math.sqrt(6.0 / (rows + columns)), dtype)
+    return Parameter(init.xavier_uniform_(zeros((rows, columns), dtype=dtype)))
 
 
-def _xavier_normal(size: int, dtype: DType) -> Parameter:
-    return Parameter(random.normal((1, 1, size), 0.0, math.sqrt(1.0 / size), dtype=dtype))
-
-
-def _zeros(size: int, dtype: DType) -> Parameter:
-    return Parameter(zeros(size, dtype=dtype))
+def _row(size: int, dtype: DType) -> Parameter:
+    return Parameter(init.xavier_normal_(zeros((1, 1, size), dtype=dtype)))

@@ -163,8 +163,7 @@ class Transformer(Module):
         self.decoder = custom_decoder
         for p in self.parameters():
             if p.ndim > 1:
-                fresh = init.uniform(p.numpy().shape, math.sqrt(6.0 / sum(p.numpy().shape)), p.dtype)
-                p._rebind(fresh.detach()._value)
+                init.xavier_uniform_(p)
         self.d_model = d_model
         self.nhead = nhead
         self.batch_first = batch_first
