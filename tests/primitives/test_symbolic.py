@@ -14,6 +14,7 @@ from flambeau.graph.types import TensorType
 from flambeau.primitives import (
     advanced,
     arranging,
+    class_losses,
     composites,
     convolution,
     cumulative,
@@ -73,7 +74,9 @@ CASES: dict[str, tuple[Any, ...]] = {
     "softmax": (lambda n, x: composites.softmax(x, 0), ("n", 5)),
     "logsumexp": (lambda n, x: composites.logsumexp(x, (0,)), ("n", 5)),
     "cross_entropy": (
-        lambda n, x: composites.cross_entropy(x, elementwise.cast(reduce.argmax(x, 1), int64), 1),
+        lambda n, x: class_losses.cross_entropy(
+            x, elementwise.cast(reduce.argmax(x, 1), int64), -100, "mean", 0.1
+        ),
         ("n", 5),
     ),
     "stack": (lambda n, x: arranging.stack([x, x], 1), ("n", 5)),

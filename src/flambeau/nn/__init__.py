@@ -12,13 +12,21 @@ from flambeau.nn.adaptive_pooling import (
 from flambeau.nn.attention import MultiheadAttention
 from flambeau.nn.avg_pooling import AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, LPPool3d
 from flambeau.nn.cells import GRUCell, LSTMCell, RNNCell
+from flambeau.nn.class_losses import CrossEntropyLoss, MultiMarginLoss, NLLLoss
 from flambeau.nn.containers import ModuleDict, ModuleList, Sequential
 from flambeau.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from flambeau.nn.convolution import Conv1d, Conv2d, Conv3d
+from flambeau.nn.ctc import CTCLoss
+from flambeau.nn.distance_losses import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
 from flambeau.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from flambeau.nn.embedding import Embedding
 from flambeau.nn.linear import Bilinear, Linear
-from flambeau.nn.loss import CrossEntropyLoss, MSELoss
 from flambeau.nn.max_pooling import MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from flambeau.nn.module import Module
 from flambeau.nn.norms import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
@@ -42,8 +50,23 @@ from flambeau.nn.padding import (
 from flambeau.nn.parameter import Parameter
 from flambeau.nn.parameter_containers import ParameterDict, ParameterList
 from flambeau.nn.piecewise import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, ReLU6, Softshrink, Threshold
+from flambeau.nn.probability_losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    KLDivLoss,
+    MultiLabelSoftMarginLoss,
+    SoftMarginLoss,
+)
 from flambeau.nn.rectifiers import CELU, ELU, GELU, SELU, LeakyReLU, Mish, PReLU, ReLU, RReLU, SiLU
 from flambeau.nn.recurrent import GRU, LSTM, RNN
+from flambeau.nn.regression_losses import (
+    GaussianNLLLoss,
+    HuberLoss,
+    L1Loss,
+    MSELoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from flambeau.nn.running_norms import (
     BatchNorm1d,
     BatchNorm2d,
@@ -80,10 +103,13 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -97,6 +123,7 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
@@ -108,15 +135,20 @@ __all__ = [
     "Flatten",
     "Fold",
     "GRUCell",
+    "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "KLDivLoss",
+    "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
@@ -128,6 +160,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
@@ -138,7 +171,10 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "MultiheadAttention",
+    "NLLLoss",
     "PReLU",
     "PairwiseDistance",
     "Parameter",
@@ -146,6 +182,7 @@ __all__ = [
     "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PoissonNLLLoss",
     "RMSNorm",
     "RNNCell",
     "RReLU",
@@ -160,6 +197,8 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
     "Softmax",
     "Softmax2d",
     "Softmin",
@@ -174,6 +213,8 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
     "Upsample",

@@ -134,17 +134,6 @@ def pick(x: Var, indices: Var, axis: int) -> Var:
     return squeeze(take_along_axis(x, expand_dims(indices, axis), axis), (axis,))
 
 
-def cross_entropy(logits: Var, targets: Var, axis: int) -> Var:
-    """``-log(softmax(logits))`` at the integer ``targets`` along ``axis``, one number for each target."""
-    return neg(pick(log_softmax(logits, axis), targets, axis))
-
-
-def mse(x: Var, y: Var | Number) -> Var:
-    """The mean squared difference of all elements."""
-    squares = square(sub(x, y))
-    return mean(squares, range(squares.ndim))
-
-
 # --- limits and comparisons ------------------------------------------------------------------
 
 
