@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import flambeau as fb
 from flambeau.compiler.kernel import Pointer
 from flambeau.compiler.schedule import ARENA, HostStep, Schedule
 from flambeau.graph.builder import Var
@@ -143,3 +144,11 @@ def test_random_programs_stay_inside_their_memory(seed: int) -> None:
         schedule.place[v].slot for s in schedule.steps if isinstance(s, HostStep) for v in s.outputs
     }
     assert all(slot in made or 1 <= slot <= len(graph.inputs) for slot in schedule.results)
+
+
+def test_values_without_elements() -> None:
+    """What nothing writes has a place all the same."""
+    assert (fb.pad(fb.ones((0, 4)), ((0, 0), (1, 1))) + 1).numpy().shape == (0, 6)
+    assert (fb.concat([fb.ones((0, 4)), fb.ones((0, 4))], axis=1) * 2).numpy().shape == (0, 8)
+    made = fb.nn.functional.conv2d(fb.ones((0, 4, 9, 9)), fb.ones((8, 4, 3, 3)), padding=1)
+    assert made.numpy().shape == (0, 8, 9, 9)

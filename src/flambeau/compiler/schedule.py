@@ -347,6 +347,9 @@ class _Scheduler:
         for v in sizes:
             if v > -(1 << 40):
                 place[v] = Pointer(ARENA, offsets[v])
+        for task in self.tasks:
+            for base in _reads(task):
+                place.setdefault(base, Pointer(ARENA))  # what nothing writes has no elements
         overwriting = False
         for t, task in enumerate(self.tasks):
             if isinstance(task, HostStep):
