@@ -62,9 +62,12 @@ def test_random_programs(capsys: pytest.CaptureFixture[str]) -> None:
         "bitwise_and",
         "pad",
         "concatenate",
+        "gather",
+        "dynamic_slice",
+        "dynamic_update_slice",
     ]
     assert all(coverage.compiled[name] for name in wanted)
-    assert all(coverage.host[name] for name in ("gather", "dynamic_slice", "dynamic_update_slice"))
+    assert not any(coverage.host[name] for name in wanted)
     assert len(coverage.pairs) > 150
     pairs = [
         ("mul", "add"),

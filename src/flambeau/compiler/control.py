@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from flambeau.compiler.bodies import bodies
 from flambeau.compiler.kernel import Bind, Branch, Call, Op, Pointer, Repeat, Role, Step, Swap
 from flambeau.compiler.memory import ALIGNMENT
-from flambeau.compiler.tasks import Body, Sources, Task, copy_task, pointwise
+from flambeau.compiler.tasks import STATUS, Body, Sources, Task, copy_task, pointwise
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
@@ -71,6 +71,8 @@ class ControlTask:
                 tensors[inner.place[step.outputs[0]].slot] = made
                 self.reads.append(made)
             self._inner.append(inner)
+            if STATUS in inner.place and STATUS not in self.writes:
+                self.writes.append(STATUS)
             self._tensors.append(tensors)
         self._offsets: dict[Any, int] = {}
         self.workspace = 0
@@ -196,6 +198,8 @@ class _Writer:
         for slot, v in task._tensors[number].items():
             at[slot] = self.place[v]
         at.update(zip(inner.results, outputs, strict=True))
+        if STATUS in inner.place:
+            at[inner.place[STATUS].slot] = self.place[STATUS]
 
         def moved(p: Pointer) -> Pointer:
             if p.slot not in at:

@@ -14,14 +14,17 @@ import math
 from collections.abc import Sequence
 
 from flambeau.compiler import scalar_ops
-from flambeau.compiler.ir import Function, Module, Value
-from flambeau.compiler.kernel import Call, Kernel, Operand, Pointer, Role, Stride
+from flambeau.compiler.ir import Function, Module, Value, lanes_of, vector
+from flambeau.compiler.kernel import AxisKind, Call, Kernel, Operand, Pointer, Role, Stride
 from flambeau.compiler.lowering import (
     Arguments,
     emit_body,
     entry_name,
     lanes_for,
+    load_scalar,
+    load_vector,
     per_kernel,
+    per_row,
     read_scalar,
     read_vector,
     store_scalar,
@@ -77,6 +80,8 @@ def calls(
     chunk = columns if chunks == 1 else -(-columns // (chunks * _COLUMN_UNIT)) * _COLUMN_UNIT
     chunks = -(-columns // chunk)
     rows_per_tile = max(1, min(rows, points // (chunk + 16)))
+    if AxisKind.SERIAL in kernel.axes:  # each tile runs all rows of its columns, in order
+        rows_per_tile = max(1, rows)
     tiles = -(-rows // rows_per_tile) * chunks
     cost = rows * columns * max(bytes_per_point * _NS_PER_BYTE, instructions * _NS_PER_INSTRUCTION)
     args: tuple[Pointer | int, ...] = (*pointers, columns, chunk)
@@ -201,4 +206,58 @@ class _Writer:
             start, step = place(i)
             store_vector(f, value, start, self.operands[i].dtype, lanes, step, mask)
 
-        emit_body(f, self.kernel.body, lanes, {}, load, store)
+        def indexed(i: int, arguments: list[Value]) -> Value | None:
+            return self._indexed(i, arguments, starts, at, lanes, mask)
+
+        emit_body(f, self.kernel.body, lanes, {}, load, store, indexed=indexed)
+
+    def _indexed(
+        self, i: int, arguments: list[Value], starts: list[Value], at: Value, lanes: int, mask: Value | None
+    ) -> Value | None:
+        """Loads or stores at computed places, or reports what was outside."""
+        f, instr = self.f, self.kernel.body[i]
+        operand = self.operands[instr.operand]
+        if instr.op == "fail":
+            self._fail(arguments, starts[instr.operand], mask)
+            return None
+        element = scalar_ops.memory_element(operand.dtype)
+        step = self.steps[instr.operand][-1]
+        near = operand.strides[-1] is Stride.ONE
+        start = starts[instr.operand]
+        if step is not None:
+            start = f.element(start, element, at if near else f.mul(at, step))
+        offset = arguments[-1]
+        if instr.args[-1] in per_row(self.kernel):  # the whole row is moved alike
+            start = f.element(start, element, f.extract(offset, 0))
+            if instr.op == "load_at":
+                if step is None:
+                    return f.splat(load_scalar(f, start, operand.dtype), lanes)
+                return load_vector(f, start, operand.dtype, lanes, None if near else step, mask)
+            if step is None:
+                store_scalar(f, f.extract(arguments[0], 0), start, operand.dtype)
+            else:
+                store_vector(f, arguments[0], start, operand.dtype, lanes, None if near else step, mask)
+            return None
+        if step is not None:
+            along = f.mul(f.iota(vector(lanes, "i64")), f.splat(step, lanes))
+            offset = f.add(offset, along)
+        places = f.element(start, element, offset)
+        chosen = mask or f.const(vector(lanes, "i1"), True)
+        if instr.op == "load_at":
+            loaded = f.gather(vector(lanes, element), places, chosen)
+            return scalar_ops.from_memory(f, loaded, operand.dtype)
+        f.scatter(scalar_ops.to_memory(f, arguments[0], operand.dtype), places, chosen)
+        return None
+
+    def _fail(self, arguments: list[Value], status: Value, mask: Value | None) -> None:
+        """Writes the code and the first index that is bad, unless something has failed before."""
+        f = self.f
+        bad, index, code = arguments
+        bad = bad if mask is None else f.binary("and", bad, mask)
+        with f.when(f.any_lane(bad)), f.when(f.icmp("eq", f.load("i64", status), f.i64(0))):
+            bits = f.emit(f"i{lanes_of(bad.type)}", f"bitcast {bad} to i{lanes_of(bad.type)}")
+            lane = f.emit(bits.type, f"call {bits.type} @llvm.cttz.{bits.type}({bits}, i1 true)")
+            f.module.declare(f"llvm.cttz.{bits.type}", bits.type, [bits.type, "i1"])
+            at = lane if bits.type == "i64" else f.emit("i64", f"zext {lane} to i64")
+            f.store(f.extract(index, at), f.element(status, "i64", f.i64(1)))
+            f.store(f.extract(code, 0), status)

@@ -61,6 +61,8 @@ class Instr:
     ``load``, ``index`` and ``store`` name an operand, of role IN, INDEX and OUT; ``const`` has a
     number; ``cast`` changes the dtype;
     ``reduce_sum``, ``reduce_max``, ``reduce_min``, ``reduce_prod`` combine over all REDUCE axes;
+    ``load_at`` and ``store_at`` do so a computed number of elements (the last argument) further;
+    ``fail`` writes to the status where its first argument is true: (condition, index, code);
     ``contract`` multiplies operands and sums over the REDUCE axis; everything else is elementwise.
     A ``bool`` value is a mask in registers and a byte (0 or 1) in memory.
     """

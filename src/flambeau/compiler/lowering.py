@@ -95,6 +95,8 @@ def lanes_for(kernel: Kernel, target: Target) -> int:
     widest = 8
     # What random bits are computed from is the same or follows from the first lane, as a rule.
     sources = {a for instr in kernel.body if instr.op == "random_bits" for a in instr.args}
+    if any(instr.op in INDEXED for instr in kernel.body):
+        sources |= per_row(kernel)
     for i, instr in enumerate(kernel.body):
         if i in sources:
             continue
@@ -105,6 +107,20 @@ def lanes_for(kernel: Kernel, target: Target) -> int:
     return min(32, target.lanes(widest))
 
 
+INDEXED = ("load_at", "store_at", "fail")
+
+
+@per_kernel
+def per_row(kernel: Kernel) -> frozenset[int]:
+    """The instructions whose values are the same all along the last axis."""
+    found: set[int] = set()
+    for i, instr in enumerate(kernel.body):
+        moves = instr.operand >= 0 and kernel.operands[instr.operand].strides[-1:] != (Stride.ZERO,)
+        if not moves and all(a in found for a in instr.args):
+            found.add(i)
+    return frozenset(found)
+
+
 def emit_body(
     f: Function,
     body: Sequence[Instr],
@@ -113,14 +129,22 @@ def emit_body(
     load: Callable[[int, int], Value],
     store: Callable[[int, Value], None],
     wanted: Callable[[int], bool] = lambda _: True,
+    indexed: Callable[[int, list[Value]], Value | None] | None = None,
 ) -> None:
     """Emits the instructions that are ``wanted`` and not yet in ``values``, filling ``values``.
 
-    ``load(operand, lanes)`` gives a register value; ``store(operand, value)`` takes one.
+    ``load(operand, lanes)`` gives a register value; ``store(operand, value)`` takes one;
+    ``indexed(instruction, arguments)`` does what is in ``INDEXED``.
     """
     loaded: dict[int, Value] = {}
     for i, instr in enumerate(body):
         if i in values or not wanted(i):
+            continue
+        if instr.op in INDEXED:
+            assert indexed is not None
+            made = indexed(i, [values[a] for a in instr.args])
+            if made is not None:
+                values[i] = made
             continue
         if instr.op in ("load", "index"):
             if instr.operand not in loaded:

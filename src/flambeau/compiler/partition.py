@@ -44,6 +44,8 @@ OPERAND_LIMIT = 24
 WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
 MOVES = frozenset(("pad", "concatenate"))
+INDEXED = frozenset(("gather", "in_range", "dynamic_slice", "dynamic_update_slice", "scatter", "scatter_add"))
+WRITING = frozenset(("dynamic_update_slice", "scatter", "scatter_add", "select_and_scatter"))
 WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
@@ -59,7 +61,7 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
-    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "control" or "host";
+    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "indexed", "control" or "host";
     ``root`` is the node that gives the kernel its kind, of reductions the first; ``inner`` are the
     partitions of the bodies of control flow.
     """
@@ -121,6 +123,8 @@ class _Planner:
             return "elementwise"
         if name in MOVES and out.dtype.kind != "complex":
             return "move"
+        if name in INDEXED and out.dtype.kind != "complex":
+            return "indexed"
         if name in WINDOWS and out.dtype in _REDUCED:
             small = math.prod(node.attrs["window"]) <= WRITTEN_OUT
             return "window" if small or name == "reduce_window" else "host"
@@ -257,10 +261,10 @@ class _Planner:
 
     def contractions(self) -> None:
         for i, node in enumerate(self.nodes):
-            if self.kind[i] not in ("contraction", "window"):
+            if self.kind[i] not in ("contraction", "window", "indexed"):
                 continue
             own = self._new(self.kind[i], i, root=i)
-            if node.primitive.name == "select_and_scatter":
+            if node.primitive.name in WRITING:
                 continue
             shape = self.shape(i)
             found = self._only_consumer(

@@ -13,12 +13,14 @@ from typing import Any
 from flambeau.compiler import contraction, elementwise, reduction
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_task
+from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.tasks import (
     NOWHERE,
+    STATUS,
     Part,
     Sources,
     Task,
@@ -57,7 +59,8 @@ class Schedule:
 
     Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
     calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it;
-    ``reused`` maps a fresh slot to the input slot whose memory it takes over.
+    ``reused`` maps a fresh slot to the input slot whose memory it takes over.  ``status`` is the slot
+    of the status word, where a kernel may fail, and ``failures`` say what its values from 1 on mean.
     """
 
     constants: list[HostStep] = field(default_factory=list)
@@ -70,6 +73,8 @@ class Schedule:
     results: list[int] = field(default_factory=list)
     place: dict[int, Pointer] = field(default_factory=dict)
     kernels: int = 0
+    status: int | None = None
+    failures: list[Failure] = field(default_factory=list)
 
     def operations(self) -> list[Op]:
         """What a program without host calls and without inputs to overwrite does."""
@@ -98,6 +103,7 @@ class _Scheduler:
         self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
+        self.failures: list[Failure] = []
         self.pads: dict[Any, View] = {}  # what has been padded, and how
         self.tasks: list[AnyTask] = []
         self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
@@ -225,6 +231,12 @@ class _Scheduler:
             for task in window_tasks(self.graph, group, self.sources, operands, self._fresh, self._padded):
                 self._add(task)
             return
+        if group.kind == "indexed":
+            operands = [self._operand(v) for v in self.graph.nodes[group.root].inputs]
+            indexed = Indexed(self.graph, group, self.sources, operands, self.failures, self._fresh)
+            for task in indexed.tasks():
+                self._add(task)
+            return
         if group.kind == "elementwise":
             task = elementwise_task(self.graph, group, self.sources)
         elif group.kind == "reduction":
@@ -264,6 +276,7 @@ class _Scheduler:
         def layout(body: Graph, inner: Partition, lying: Mapping[int, Operand]) -> Schedule:
             scheduler = _Scheduler(body, inner, frozenset(), 0, self.entry)
             scheduler.lying = lying
+            scheduler.failures = self.failures
             return scheduler.run()
 
         def constant_tensor(node: Node) -> int:
@@ -330,6 +343,10 @@ class _Scheduler:
                 schedule.reused[slot] = place[reuse[v]].slot
         for v in sorted(host):
             place[v] = Pointer(self._new_slot())
+        if STATUS in self.made:
+            schedule.status = self._new_slot()
+            place[STATUS] = Pointer(schedule.status)
+            schedule.failures = self.failures
         sizes: dict[int, int] = {}
         born: dict[int, int] = {}
         dies: dict[int, int] = {}
@@ -380,10 +397,10 @@ class _Scheduler:
     def _reuse(self, outputs: set[int], last: dict[int, int], host: set[int]) -> dict[int, int]:
         """Outputs that may take over the memory of a donated input: read last by the kernel that writes it.
 
-        Only kernels after the last host call qualify: a host call may raise, and a step that fails
-        must leave everything as it was.
+        Only kernels after the last one that may fail qualify, host calls among them: a step that
+        fails must leave everything as it was.
         """
-        after = max((t for t, task in enumerate(self.tasks) if _runs_on_host(task)), default=-1)
+        after = max((t for t, task in enumerate(self.tasks) if _may_fail(task)), default=-1)
         free = {self.graph.inputs[i] for i in self.donated} - outputs
         found: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
@@ -438,6 +455,10 @@ def _writes(task: AnyTask) -> list[int]:
 def _runs_on_host(task: AnyTask) -> bool:
     """Whether a task is a host call at every run, rather than a constant."""
     return isinstance(task, HostStep) and (bool(task.inputs) or task.node.primitive.effect is not Effect.PURE)
+
+
+def _may_fail(task: AnyTask) -> bool:
+    return _runs_on_host(task) or STATUS in _writes(task)
 
 
 def _workspace(task: AnyTask) -> int:

@@ -13,6 +13,7 @@ from flambeau.dtypes import DType, int64, uint64
 from flambeau.graph.graph import Graph, Node
 
 NOWHERE = -(1 << 60)  # the base of a view that only counts
+STATUS = -(1 << 59)  # the value that says whether something failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +186,27 @@ def strides_of(place: Place, shape: Sequence[int]) -> tuple[int, ...]:
     return place.view.strides if isinstance(place, Part) else dense_strides(shape)
 
 
-def pointwise(body: Body, shape: tuple[int, ...], by_two: bool = False) -> Task:
-    """The elementwise kernel of a body over points of ``shape``."""
+def pointwise(
+    body: Body, shape: tuple[int, ...], by_two: bool = False, kinds: Sequence[AxisKind] = ()
+) -> Task:
+    """The elementwise kernel of a body over points of ``shape``.
+
+    ``kinds`` are those of the axes, GRID where they are not given.  For ``by_two`` see ``finish``.
+    """
     strides = [strides_of(place, shape) for _, _, place in body.operands]
-    sizes, steps, _ = collapse(shape, strides)
+    serial = [int(kind is AxisKind.SERIAL) for kind in kinds]
+    sizes, steps, made = collapse(shape, strides, serial)
+    if serial and made and serial[made[-1][-1]]:  # no vector may hold points that come in order
+        sizes.append(1)
+        made.append([-1])
+        for s in steps:
+            s.append(0)
+        for s, (_, role, _) in zip(steps, body.operands, strict=True):
+            s[-1] = int(role is Role.OUT)
     if not sizes:  # one point
         sizes, steps = [1], [[0 if isinstance(p, View) else 1] for _, _, p in body.operands]
-    axes = [AxisKind.GRID] * (len(sizes) - 1) + [AxisKind.VECTOR]
+    axes = [AxisKind.SERIAL if serial and serial[own[0]] else AxisKind.GRID for own in made[:-1]]
+    axes.append(AxisKind.VECTOR)
     return finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,), by_two)
 
 

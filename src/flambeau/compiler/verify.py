@@ -6,14 +6,20 @@ from typing import Any
 
 from flambeau.compiler import scalar_ops
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
-from flambeau.dtypes import DType
+from flambeau.dtypes import DType, bool_, int64
 from flambeau.errors import VerificationError
 
 FAMILIES = ("elementwise", "reduction", "contraction")
 REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 COMBINING = (*REDUCTIONS, "contract")
-_ARGUMENTS = {"load": 0, "index": 0, "const": 0, "store": 1, "contract": 2} | dict.fromkeys(REDUCTIONS, 1)
-_ROLES = {"load": Role.IN, "index": Role.INDEX, "store": Role.OUT}
+_ARGUMENTS = {
+    "load": 0, "index": 0, "load_at": 1, "store_at": 2, "fail": 3, "const": 0, "store": 1, "contract": 2,
+} | dict.fromkeys(REDUCTIONS, 1)  # fmt: skip
+_ROLES = {
+    "load": Role.IN, "load_at": Role.IN, "index": Role.INDEX,
+    "store": Role.OUT, "store_at": Role.OUT, "fail": Role.OUT,
+}  # fmt: skip
+_STORES = ("store", "store_at", "fail")
 
 
 def verify_kernel(kernel: Kernel) -> None:
@@ -43,12 +49,14 @@ def verify_kernel(kernel: Kernel) -> None:
         varying.append(axes)
         if instr.op in COMBINING:
             reduced_at = position
-        if instr.op == "store":
+        if instr.op in _STORES:
             if instr.operand in stored:
                 raise VerificationError(
                     f"{place} stores operand {instr.operand} again, after instruction {stored[instr.operand]}"
                 )
             stored[instr.operand] = position
+            if instr.op != "store":
+                continue
             _check_store(kernel, instr, axes, reduced_at, place)
     for number, operand in enumerate(kernel.operands):
         if operand.role is Role.OUT and number not in stored:
@@ -104,7 +112,7 @@ def _check_arguments(kernel: Kernel, position: int, instr: Instr, place: str) ->
     for arg in instr.args:
         if type(arg) is not int or not 0 <= arg < position:
             raise VerificationError(f"{place} uses value {arg!r}, which is not an earlier one")
-        if kernel.body[arg].op == "store":
+        if kernel.body[arg].op in _STORES:
             raise VerificationError(f"{place} uses value {arg}, a store, which has no value")
     wanted = _ARGUMENTS.get(instr.op)
     if wanted is not None and len(instr.args) != wanted:
@@ -119,7 +127,7 @@ def _check_operand(kernel: Kernel, instr: Instr, place: str) -> None:
     operand = _operand(kernel, instr, place)
     wanted = _ROLES[instr.op]
     if operand.role is not wanted:
-        verb = "writes" if instr.op == "store" else "reads"
+        verb = "writes" if instr.op in _STORES else "reads"
         raise VerificationError(f"{place} {verb} operand {instr.operand}, whose role is {operand.role.value}")
 
 
@@ -134,6 +142,12 @@ def _check_dtypes(kernel: Kernel, instr: Instr, place: str) -> None:
     if not isinstance(instr.dtype, DType):
         raise VerificationError(f"{place} has {instr.dtype!r} in place of a dtype")
     args = [kernel.body[arg].dtype for arg in instr.args]
+    if instr.op in ("load_at", "store_at", "fail"):
+        wanted = {"load_at": [int64], "store_at": [instr.dtype, int64], "fail": [bool_, int64, int64]}
+        if args != wanted[instr.op]:
+            given = ", ".join(dtype.name for dtype in args)
+            raise VerificationError(f"{place} cannot take ({given})")
+        args = []
     if instr.op in _ROLES:
         for dtype in (instr.dtype, *args):
             expected = kernel.operands[instr.operand].dtype
@@ -162,10 +176,11 @@ def _check_number(instr: Instr, place: str) -> None:
 
 def _axes_varied_along(kernel: Kernel, instr: Instr, varying: list[frozenset[int]]) -> frozenset[int]:
     """The axes along which a value may differ from point to point."""
-    if instr.op in ("load", "index"):
+    own: frozenset[int] = frozenset()
+    if instr.op in ("load", "index", "load_at"):
         strides = kernel.operands[instr.operand].strides
-        return frozenset(axis for axis, stride in enumerate(strides) if stride is not Stride.ZERO)
-    axes = frozenset[int]().union(*[varying[arg] for arg in instr.args])
+        own = frozenset(axis for axis, stride in enumerate(strides) if stride is not Stride.ZERO)
+    axes = own.union(*[varying[arg] for arg in instr.args])
     if instr.op in COMBINING:
         axes -= _reduce_axes(kernel)
     return axes

@@ -24,7 +24,7 @@ from flambeau.compiler.views import View
 from flambeau.counts import COUNTS
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
-from flambeau.errors import FlambeauError
+from flambeau.errors import FlambeauError, OutOfBoundsError
 from flambeau.graph.graph import Graph, Node, compact, freeze
 from flambeau.graph.interpreter import run_node
 from flambeau.graph.types import TensorType
@@ -204,7 +204,7 @@ class NativeExecutable:
                 ]
                 self.steps.append(_Host(step, inputs, self._slots(step)))
             elif step:
-                self.steps.append(Program(step, addresses, plan.slots))
+                self.steps.append(Program(step, addresses, plan.slots, plan.status))
         self.last: Program | None = None  # overwrites inputs
         if plan.overwriting:
             self.last = Program(plan.overwriting, addresses, plan.slots)
@@ -233,9 +233,16 @@ class NativeExecutable:
             for slot, buffer in self.constants:
                 held[slot] = buffer
                 bases[slot] = buffer.ptr
+        status = None
+        if self.plan.status is not None:
+            status = Buffer(16)
+            status.view(np.int64, (2,))[:] = 0
+            bases[self.plan.status] = status.ptr
         for step in self.steps:
             if type(step) is Program:
-                step.run(bases)
+                if step.run(bases):
+                    assert status is not None
+                    raise self._failure(*status.view(np.int64, (2,)).tolist())
                 COUNTS.launches += step.calls
             else:
                 self._host(step, bases, held)  # type: ignore[arg-type]
@@ -247,6 +254,10 @@ class NativeExecutable:
             after = deferred.deliver
         del numbers  # kept until here: the program reads it
         return Done([held[slot] for slot in self.results], after)
+
+    def _failure(self, code: int, index: int) -> NodeFailure:
+        failure = self.plan.failures[code - 1]
+        return NodeFailure(OutOfBoundsError(failure.message.format(index)), failure.node.where)
 
     def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
         COUNTS.host_calls += 1
