@@ -14,39 +14,32 @@ from flambeau.optim import swa_utils
 
 
 class Running(nn.Module):
-    """A layer with a running mean, as batch normalization has."""
+    """A layer with buffers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(fb.ones(3))
-        self.momentum: float | None = 0.5
-        self.seen = 0
         self.register_buffer("running_mean", fb.zeros(3))
         self.register_buffer("count", fb.asarray(0))
 
-    def reset_running_stats(self) -> None:
-        self.running_mean = fb.zeros(3)
-        self.count = fb.asarray(0)
 
-    def forward(self, x: fb.Tensor) -> fb.Tensor:
-        if self.training:
-            with fb.no_grad():
-                self.count = self.count + 1
-                share = 1.0 / self.count if self.momentum is None else self.momentum
-                self.running_mean = self.running_mean * (1 - share) + x.mean(axis=0) * share
-        return x * self.weight
-
-
+@pytest.mark.torch
 def test_the_pass_over_data_sets_running_statistics() -> None:
-    model = nn.Sequential(Running(), nn.ReLU())
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential(nn.BatchNorm1d(3, momentum=0.5, dtype=fb.float64), nn.ReLU())
+    theirs = torch.nn.Sequential(torch.nn.BatchNorm1d(3, momentum=0.5, dtype=torch.float64), torch.nn.ReLU())
     model.eval()
     rng = np.random.default_rng(0)
-    batches = [rng.normal(size=(4, 3)).astype(np.float32) for _ in range(5)]
-    swa_utils.update_bn([(fb.asarray(b), None) for b in batches], model)
-    layer: Any = model[0]
-    np.testing.assert_allclose(layer.running_mean.numpy(), np.mean(batches, axis=(0, 1)), atol=1e-6)
-    assert layer.momentum == 0.5
-    assert not model.training and not layer.training
+    batches = [rng.normal(size=(n, 3)) for n in (4, 4, 7)]
+    for _ in range(2):  # what was there before is forgotten
+        swa_utils.update_bn([(fb.asarray(b), None) for b in batches], model)
+        torch.optim.swa_utils.update_bn([torch.tensor(b) for b in batches], theirs)
+    wanted = theirs.state_dict()
+    for name, value in model.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), wanted[name].numpy(), rtol=1e-12)
+    assert model[0].momentum == 0.5
+    assert not model.training and not model[0].training
+    swa_utils.update_bn([], nn.ReLU())
 
 
 def pair(torch: Any) -> tuple[nn.Module, Any]:

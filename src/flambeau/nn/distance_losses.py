@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from flambeau.errors import OperandError
 from flambeau.nn.loss import Loss, number_of, operand, record_loss, reduction_of
+from flambeau.nn.similarity import pairwise_distance
 from flambeau.ops.record import refuse
 from flambeau.primitives import distance_losses, losses
 from flambeau.tensor import Tensor
@@ -97,17 +98,13 @@ def triplet_margin_with_distance_loss(
     """
     name = "triplet_margin_with_distance_loss"
     limit = operand(number_of(name, "margin", margin, above=0))
-    distance = _euclidean if distance_function is None else distance_function
+    distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     attrs = (reduction_of(name, reduction),)
     if swap:
         other = distance(positive, negative)
         return record_loss(name, distance_losses.margin_of_swapped, attrs, near, far, other, limit)
     return record_loss(name, distance_losses.margin_of_distances, attrs, near, far, limit)
-
-
-def _euclidean(x: Tensor, y: Tensor) -> Tensor:
-    return record_loss("pairwise_distance", distance_losses.distance, (), x, y)
 
 
 class CosineEmbeddingLoss(Loss):

@@ -15,6 +15,7 @@ from flambeau.engine.tape import THREAD
 from flambeau.errors import OperandError
 from flambeau.graph.builder import Var
 from flambeau.nn.module import Module
+from flambeau.nn.running_norms import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from flambeau.ops.record import refuse
 from flambeau.optim.lr_scheduler import LRScheduler
 from flambeau.optim.optimizer import Optimizer
@@ -150,12 +151,12 @@ def _buffers(module: Module) -> list[Tensor]:
 
 
 def update_bn(loader: Iterable[Any], model: Module) -> None:
-    """Compute the running statistics of a model's layers anew, by one pass over data in training mode.
+    """Compute the statistics of batch normalization anew, by one pass over data in training mode.
 
-    For layers with ``reset_running_stats`` and ``momentum`` (batch normalization), after weights were
-    averaged.  Batches that are tuples or lists have the model's input first.
+    To be done after weights were averaged.  Batches that are tuples or lists have the model's input
+    first.
     """
-    layers: list[Any] = [m for m in model.modules() if hasattr(m, "reset_running_stats")]
+    layers = [m for m in model.modules() if isinstance(m, (BatchNorm1d, BatchNorm2d, BatchNorm3d))]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]

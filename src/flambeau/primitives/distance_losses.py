@@ -7,7 +7,7 @@ from flambeau.graph.builder import Var
 from flambeau.primitives.composites import sum_precision
 from flambeau.primitives.elementwise import add, cast, div, eq, minimum, mul, neg, select, sqrt, square, sub
 from flambeau.primitives.losses import clamped, pair, reduced, require_floating
-from flambeau.primitives.norms import vector_norm
+from flambeau.primitives.similarity import pairwise_distance
 from flambeau.primitives.views import reduce_sum, shape_text
 
 _TINY = 1e-12  # what PyTorch adds to squared lengths
@@ -48,17 +48,6 @@ def margin_ranking_loss(x1: Var, x2: Var, target: Var, margin: Var, reduction: s
     return reduced(loss, reduction, x1.dtype)
 
 
-def pairwise_distance(a: Var, b: Var, p: float, eps: float) -> Var:
-    """The ``p``-norm of ``a - b + eps`` over the last axis."""
-    return vector_norm(add(sub(a, b), eps), (a.ndim - 1,), False, p)
-
-
-def distance(a: Var, b: Var) -> Var:
-    """The builder of Euclid's distance over the last axis, as losses take it."""
-    x, y = same_shapes("pairwise_distance", a, b)
-    return cast(pairwise_distance(x, y, 2.0, 1e-6), a.dtype)
-
-
 def triplet_margin_loss(
     anchor: Var, positive: Var, negative: Var, margin: Var, p: float, eps: float, swap: bool, reduction: str
 ) -> Var:
@@ -67,9 +56,9 @@ def triplet_margin_loss(
     a, b, c = same_shapes(name, anchor, positive, negative)
     if not a.ndim:
         raise ShapeError(f"{name}: inputs with an axis of features are needed, not of shape ()")
-    near, far = pairwise_distance(a, b, p, eps), pairwise_distance(a, c, p, eps)
+    near, far = (pairwise_distance(a, x, p, eps, False, name) for x in (b, c))
     if swap:
-        far = minimum(far, pairwise_distance(b, c, p, eps))
+        far = minimum(far, pairwise_distance(b, c, p, eps, False, name))
     return reduced(clamped(add(sub(near, far), cast(margin, a.dtype))), reduction, anchor.dtype)
 
 
