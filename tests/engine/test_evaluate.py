@@ -17,6 +17,8 @@ from flambeau.engine import executors
 from flambeau.engine.evaluate import realize
 from flambeau.engine.native import NativeExecutor
 from flambeau.engine.tape import THREAD
+from flambeau.graph.builder import Var
+from flambeau.primitives.elementwise import add, mul
 from flambeau.tensor import Tensor
 
 X = np.array([0.5, -1.5, 2.0])
@@ -98,6 +100,18 @@ def test_live_values_that_share_ancestors_come_along(watching: Watching) -> None
     assert not pending(b) and not pending(shared)
     assert len(watching.programs) == 1 and watching.programs[0].count("exp") == 1
     np.testing.assert_allclose(b.numpy(), np.exp(X) * 2)
+
+
+def test_the_results_of_one_entry_come_together() -> None:
+    def apart(x: Var, y: Var) -> tuple[Var, Var]:
+        return mul(x, 2.0), add(y, 1.0)
+
+    x, y = fb.ones(3), fb.zeros(3)
+    x.numpy(), y.numpy()
+    a, b = (Tensor(value) for value in THREAD.tape.record(apart, (), (x._value, y._value)))
+    assert pending(a) and pending(b)
+    assert a.tolist() == [2.0] * 3
+    assert not pending(b) and b.tolist() == [1.0] * 3
 
 
 def test_others_stay_pending_and_usable(watching: Watching) -> None:

@@ -186,7 +186,11 @@ def _afterwards(flat: Flat, position: int) -> Freed | None:
 
 
 def _connected(flat: Flat, asked: Sequence[int], pending: Sequence[int]) -> list[int]:
-    """``asked`` and the pending positions that share computation with them, directly or through others."""
+    """``asked`` and the pending positions that share computation with them, directly or through others.
+
+    The results of one entry belong together as well: a layer's running statistics would otherwise
+    stay behind, more of them at each call, where only its output is looked at.
+    """
     group: dict[int, int] = {}
     constant: set[int] = set()
 
@@ -206,6 +210,10 @@ def _connected(flat: Flat, asked: Sequence[int], pending: Sequence[int]) -> list
         for v in node.inputs:
             if v in group:
                 group[find(v)] = head
+    for made in flat.together:
+        several = [v for v in made if v in group]
+        for v in several[1:]:
+            group[find(v)] = find(several[0])
     roots = {find(flat.values[p]) for p in asked if flat.values[p] in group}
     chosen = set(asked)
     return [p for p in pending if p in chosen or (flat.values[p] in group and find(flat.values[p]) in roots)]

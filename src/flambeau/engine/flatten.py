@@ -18,13 +18,14 @@ class Flat:
     The inputs of ``graph`` are leaves and numbers in the order they were recorded.  ``values[p]``
     is the value at position ``p``; ``leaves`` are the positions of leaves, ``scalars`` the values
     that hold numbers, ``marks`` the positions gradients are taken to; ``freed`` are positions
-    whose gradient has been taken.  Every node's ``where.entry`` is the position of its entry.
+    whose gradient has been taken; ``together`` are the results of each entry that has several.
+    Every node's ``where.entry`` is the position of its entry.
 
     Equal nodes of different entries stay apart here, because gradients add up in the order and
     grouping of what was written, wherever the recording was cut by looking at a value.
     """
 
-    __slots__ = ("freed", "graph", "leaves", "marks", "needs_grad", "scalars", "values")
+    __slots__ = ("freed", "graph", "leaves", "marks", "needs_grad", "scalars", "together", "values")
 
     def __init__(self, state: State) -> None:
         path: list[State] = []
@@ -39,6 +40,7 @@ class Flat:
         self.scalars: list[int] = []
         self.marks: list[int] = []
         self.freed: set[int] = set()
+        self.together: list[list[int]] = []
         joined = _Joined()
         for step in path:
             self._replay(joined, step)
@@ -74,6 +76,8 @@ class Flat:
             self.marks.append(len(self.values))
         elif cut:
             made = [joined.stopped(v, where) for v in made]
+        if len(made) > 1 and not isinstance(fn, FlatCall):
+            self.together.append(made)
         self.values += made
         self.needs_grad += step.needs_grad
 
