@@ -18,6 +18,7 @@ from flambeau.primitives.elementwise import (
     gt,
     le,
     logical_and,
+    logical_or,
     lt,
     mul,
     neg,
@@ -93,8 +94,9 @@ def hardsigmoid(x: Var) -> Var:
 
 def hardswish(x: Var) -> Var:
     """``x * hardsigmoid(x)``."""
-    middle = div(mul(x, add(x, 3.0)), 6.0)
-    return select(le(x, -3.0), 0.0, select(ge(x, 3.0), x, middle))
+    low, high = le(x, -3.0), ge(x, 3.0)
+    inner = select(logical_or(low, high), 0.0, x)  # so that infinity gives no NaN below
+    return select(low, 0.0, select(high, x, div(mul(inner, add(inner, 3.0)), 6.0)))
 
 
 def hardshrink(x: Var, lambd: Var) -> Var:

@@ -16,7 +16,6 @@ import numpy as np
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.primitives.composites import mean, sum_precision
-from flambeau.primitives.control import barrier
 from flambeau.primitives.elementwise import add, cast, div, maximum, mul, pow, rsqrt, square, sub
 from flambeau.primitives.indexing import pad_axis, slice_axis
 from flambeau.primitives.sizes import count
@@ -181,8 +180,7 @@ def tracked_batch_norm(
     batches = add(batches, 1)
     factor = others[0] if weighted else div(1.0, cast(batches, _wide(average).dtype))
     now, spread = _moments(x, _others(x, 1))
-    state = barrier(_towards(average, now, factor), _towards(variance, spread, factor), batches)
-    return (y, *state)  # type: ignore[return-value]
+    return y, _towards(average, now, factor), _towards(variance, spread, factor), batches
 
 
 # --- over one example ------------------------------------------------------------------------
@@ -207,7 +205,7 @@ def tracked_instance_norm(
     now, spread = _moments(x, range(axis + 1, x.ndim))
     if axis:
         now, spread = mean(now, (0,)), mean(spread, (0,))
-    return y, *barrier(_towards(average, now, momentum), _towards(variance, spread, momentum))  # type: ignore[return-value]
+    return y, _towards(average, now, momentum), _towards(variance, spread, momentum)
 
 
 # --- over neighbours -------------------------------------------------------------------------
