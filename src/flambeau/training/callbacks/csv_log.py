@@ -25,7 +25,8 @@ class CSVLogger(Callback):
     >>> x = fb.ones((4, 1))
     >>> log = fb.training.callbacks.CSVLogger(path)
     >>> _ = model.fit(x, x, epochs=2, verbose=0, callbacks=[log])
-    >>> [line.split(",")[0] for line in open(path)]
+    >>> with open(path) as file:
+    ...     [line.split(",")[0] for line in file]
     ['epoch', '0', '1']
     """
 
