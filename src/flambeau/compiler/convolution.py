@@ -3,26 +3,87 @@
 Rows are output channels, columns (example, position), the depth (channel, window position), in the
 order in which the weight lies in memory.  So each result is one chain of fused multiply-adds over
 the channels of its group and, for each, over the window in row-major order, with the zeros of the
-padding and of an input dilation among them, in chunks of 4096.  Nothing but that order is defined
-here: the input is padded once, and its windows are a strided view that nobody lays out as a matrix.
-Both gradients are convolutions again; that of the weight has the examples and positions as depth.
+padding among them, in chunks of 4096.  Nothing but that order is defined here: the input is padded
+once, and its windows are a strided view that nobody lays out as a matrix.
+
+Where the input is dilated, results whose positions leave the same remainder meet the same elements
+of the window, every so many; what lies between meets no input and is no part of the chain.  So each
+such class of results is a convolution of the input as it is, and one kernel serves them all.  Both
+gradients are convolutions again; that of the weight has the examples and positions as depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import gcd
 
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import Group
-from flambeau.compiler.tasks import Body, Part, Sources, Task, merged, stride_kinds
+from flambeau.compiler.tasks import Body, Part, Place, Sources, Task, merged, stride_kinds
 from flambeau.compiler.views import View
+from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph
 
 Pad = Callable[[View, Sequence[int], Sequence[int], Sequence[int]], View]
 
 
-def convolution_task(
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Results along an axis that meet the same elements of the window.
+
+    They are ``count`` from ``start`` on, ``step`` apart.  They meet ``taps`` elements of the window
+    from ``first`` on, ``every`` so many.  The first result meets, with the first of these, the
+    element ``begin`` of the input; the next result ``x_step`` further, the next tap ``x_within``.
+    """
+
+    start: int
+    step: int
+    count: int
+    first: int
+    every: int
+    taps: int
+    begin: int
+    x_step: int
+    x_within: int
+
+    @property
+    def end(self) -> int:
+        """One more than the last element of the input."""
+        if not self.count or not self.taps:
+            return 0
+        return self.begin + (self.count - 1) * self.x_step + (self.taps - 1) * self.x_within + 1
+
+
+def _classes(n: int, extent: int, stride: int, low: int, spread: int, dilation: int) -> list[_Class]:
+    """The classes of ``n`` results; ``spread`` is the dilation of the input."""
+    step = spread // gcd(spread, stride)
+    every = spread // gcd(spread, dilation)
+    found = []
+    for start in range(step):
+        count = max(0, -((start - n) // step))
+        taps = [k for k in range(min(extent, every)) if (start * stride + k * dilation - low) % spread == 0]
+        first = taps[0] if taps else 0
+        number = max(0, -((first - extent) // every)) if taps else 0
+        begin = (start * stride + first * dilation - low) // spread if number else 0
+        found.append(
+            _Class(
+                start,
+                step,
+                count,
+                first,
+                every,
+                number,
+                begin,
+                step * stride // spread,
+                every * dilation // spread,
+            )
+        )
+    return found
+
+
+def convolution_tasks(
     graph: Graph,
     group: Group,
     sources: Sources,
@@ -30,8 +91,8 @@ def convolution_task(
     w: View,
     copy: Callable[[View], View],
     padded: Pad,
-) -> Task:
-    """The kernel of a convolution with its epilogue.
+) -> list[Task]:
+    """The kernels of a convolution with its epilogue.
 
     ``copy(view)`` gives a dense view of the same elements, ``padded(view, low, high, interior)``
     one with zeros around and between them.
@@ -41,16 +102,6 @@ def convolution_task(
     (out,) = node.outputs
     shape: tuple[int, ...] = graph.types[out].shape  # type: ignore[assignment]
     dtype = graph.types[out].dtype
-    groups: int = attrs["groups"]
-    x = _padded_input(x, attrs, padded)
-    depth_axes = list(range(1, len(w.shape)))
-    found = merged(w, [depth_axes])
-    if found is None:
-        w = copy(w)
-        found = merged(w, [depth_axes])
-        assert found is not None
-    (a_step,) = found
-
     body = Body(graph, sources)
     a = body.add("load", dtype, operand=body.operand(dtype, Role.IN, w))
     b = body.add("load", dtype, operand=body.operand(dtype, Role.IN, x))
@@ -61,47 +112,109 @@ def convolution_task(
     for v in group.outputs:
         body.store(v)
 
+    lows = [low for low, _ in attrs["padding"]]
+    per_axis = (attrs["strides"], lows, attrs["lhs_dilation"], attrs["rhs_dilation"])
+    axes = [_classes(*of_axis) for of_axis in zip(shape[2:], w.shape[2:], *per_axis, strict=True)]
+    low = [0, 0, *[max(0, *(-c.begin for c in own if c.taps), 0) for own in axes]]
+    high = [0, 0, *[max(0, *(c.end - n for c in own), 0) for own, n in zip(axes, x.shape[2:], strict=True)]]
+    x = padded(x, low, high, [0] * len(low))
+    tasks = []
+    for classes in itertools.product(*axes):
+        if all(c.count for c in classes):
+            tasks.append(_class_task(body, x, w, attrs["groups"], shape, classes, low[2:], copy))
+    return tasks
+
+
+def _class_task(
+    body: Body,
+    x: View,
+    w: View,
+    groups: int,
+    shape: tuple[int, ...],
+    classes: Sequence[_Class],
+    low: Sequence[int],
+    copy: Callable[[View], View],
+) -> Task:
+    """The kernel of the results of one class along each axis."""
+    spatial = range(2, len(shape))
+    w = _part(w, [(c.first, c.every, c.taps) for c in classes])
+    depth_axes = list(range(1, len(w.shape)))
+    found = merged(w, [depth_axes])
+    if found is None:
+        w = copy(w)
+        found = merged(w, [depth_axes])
+        assert found is not None
+    (a_step,) = found
+    offset = x.offset + sum(
+        (c.begin + a) * x.strides[i] for c, a, i in zip(classes, low, spatial, strict=True)
+    )
+    x = View(x.base, x.shape, x.strides, offset)
+    whole = all(c.step == 1 for c in classes)
+    places: list[tuple[DType, Role, Place]] = [
+        (body.operands[0][0], Role.IN, w), (body.operands[1][0], Role.IN, x)
+    ]  # fmt: skip
+    ranges = [(c.start, c.step, c.count) for c in classes]
+    for dtype, role, place in body.operands[2:]:
+        assert not isinstance(place, Part)
+        if whole:
+            places.append((dtype, role, place))
+        elif isinstance(place, View):
+            places.append((dtype, role, _part(place, ranges)))
+        else:
+            places.append((dtype, role, Part(_part(View.dense(place, shape), ranges))))
+    shape = (shape[0], shape[1], *[c.count for c in classes])
+
     batch = [groups] if groups != 1 else []
     rows = w.shape[0] // groups
     columns = [shape[0], *shape[2:]]
     depths = list(w.shape[1:])
-    spatial = range(2, len(shape))
 
     def steps(row: int, of_columns: Sequence[int], of_depths: Sequence[int], channels: int) -> list[int]:
         return [*[channels] * len(batch), row, *of_columns, *of_depths]
 
     zeros, none = [0] * len(columns), [0] * len(depths)
-    window = [x.strides[i] * attrs["strides"][i - 2] for i in spatial]
-    within = [x.strides[i] * attrs["rhs_dilation"][i - 2] for i in spatial]
+    window = [x.strides[i] * c.x_step for i, c in zip(spatial, classes, strict=True)]
+    within = [x.strides[i] * c.x_within for i, c in zip(spatial, classes, strict=True)]
     inner = [1] * (len(depths) - 1)
     strides = [
         steps(w.strides[0], zeros, [*inner, a_step or 1], rows * w.strides[0]),
         steps(0, [x.strides[0], *window], [x.strides[1], *within], w.shape[1] * x.strides[1]),
     ]
-    for _, _, place in body.operands[2:]:
-        assert not isinstance(place, Part)
-        own = place if isinstance(place, View) else View.dense(place, shape)
+    for _, _, place in places[2:]:
+        own = (
+            place
+            if isinstance(place, View)
+            else place.view
+            if isinstance(place, Part)
+            else View.dense(place, shape)
+        )
         of_columns = [own.strides[0], *[own.strides[i] for i in spatial]]
         strides.append(steps(own.strides[1], of_columns, none, rows * own.strides[1]))
     axes = [AxisKind.GRID] * (len(batch) + 1)
     axes += [AxisKind.VECTOR] * len(columns) + [AxisKind.REDUCE] * len(depths)
     last = len(batch) + len(columns)
+    by_two = bool(classes) and classes[-1].step == 2
     operands = [
-        Operand(d, role, _kinds(number, own, last, columns[-1] == 1, len(depths)))
-        for number, ((d, role, _), own) in enumerate(zip(body.operands, strides, strict=True))
+        Operand(d, role, _kinds(number, own, last, columns[-1] == 1, len(depths), by_two))
+        for number, ((d, role, _), own) in enumerate(zip(places, strides, strict=True))
     ]
     kernel = Kernel("contraction", tuple(axes), tuple(operands), tuple(body.instrs))
     sizes = (*batch, rows, *columns, *depths)
-    return Task(kernel, sizes, tuple([tuple(s) for s in strides]), [place for _, _, place in body.operands])
+    return Task(kernel, sizes, tuple([tuple(s) for s in strides]), [place for _, _, place in places])
 
 
-def _padded_input(x: View, attrs: Mapping[str, Any], padded: Pad) -> View:
-    low = [0, 0, *[a for a, _ in attrs["padding"]]]
-    high = [0, 0, *[b for _, b in attrs["padding"]]]
-    return padded(x, low, high, [0, 0, *[d - 1 for d in attrs["lhs_dilation"]]])
+def _part(view: View, ranges: Sequence[tuple[int, int, int]]) -> View:
+    """From each axis but the first two ``count`` elements from ``start`` on, ``step`` apart."""
+    offset = view.offset + sum(a * s for (a, _, _), s in zip(ranges, view.strides[2:], strict=True))
+    strides = [s * step for (_, step, _), s in zip(ranges, view.strides[2:], strict=True)]
+    return View(
+        view.base, (*view.shape[:2], *[n for _, _, n in ranges]), (*view.strides[:2], *strides), offset
+    )
 
 
-def _kinds(number: int, strides: Sequence[int], last: int, single: bool, depths: int) -> tuple[Stride, ...]:
+def _kinds(
+    number: int, strides: Sequence[int], last: int, single: bool, depths: int, by_two: bool
+) -> tuple[Stride, ...]:
     """Stride classes; ``last`` is the innermost axis of the columns, ``single`` whether its size is 1.
 
     An axis of size 1 may give its place to another one, and a whole operand that moves along some
@@ -115,6 +228,6 @@ def _kinds(number: int, strides: Sequence[int], last: int, single: bool, depths:
         kinds[first:] = [Stride.ANY] * (2 * depths)
         kinds[last] = Stride.ONE if strides[last] == 1 and not single else Stride.ANY
     elif any(strides[first : last + 1]):
-        inner = Stride.ANY if single else kinds[last]
+        inner = Stride.ANY if single else Stride.TWO if by_two and strides[last] == 2 else kinds[last]
         kinds[first : last + 1] = [*[Stride.ANY] * (last - first), inner]
     return tuple(kinds)

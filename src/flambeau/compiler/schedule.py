@@ -12,7 +12,7 @@ from typing import Any
 
 from flambeau.compiler import contraction, elementwise, reduction
 from flambeau.compiler.control import ControlTask, Operand
-from flambeau.compiler.convolution import convolution_task
+from flambeau.compiler.convolution import convolution_tasks
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
@@ -245,10 +245,12 @@ class _Scheduler:
             root = self.graph.nodes[group.root]
             a, b = [self._operand(v) for v in root.inputs]
             if root.primitive.name == "conv_general":
-                task = convolution_task(self.graph, group, self.sources, a, b, self._copy, self._padded)
-            else:
-                product = product_of(self.graph, root, a, b)
-                task = contraction_task(self.graph, group, self.sources, product, self._copy)
+                given = self.graph, group, self.sources, a, b, self._copy, self._padded
+                for task in convolution_tasks(*given):
+                    self._add(task)
+                return
+            product = product_of(self.graph, root, a, b)
+            task = contraction_task(self.graph, group, self.sources, product, self._copy)
         self._add(task)
 
     def _operand(self, v: int) -> View:

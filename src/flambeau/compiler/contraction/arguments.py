@@ -114,7 +114,8 @@ class Inputs:
         axis = self._axes.place(axis)
         if kinds[axis] is Stride.ZERO:
             return None
-        return self._f.i64(1) if kinds[axis] is Stride.ONE else self._load("i64", f"stride {operand} {axis}")
+        known = {Stride.ONE: 1, Stride.TWO: 2}.get(kinds[axis])
+        return self._load("i64", f"stride {operand} {axis}") if known is None else self._f.i64(known)
 
     def batch_strides(self, operand: int) -> list[Value | None]:
         """The strides along the batch axes."""
