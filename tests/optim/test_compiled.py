@@ -85,6 +85,40 @@ def test_loading_a_state_reaches_a_compiled_step() -> None:
     assert training.runs == runs
 
 
+def test_options_and_parameters_changed_later_are_recorded_again() -> None:
+    """A momentum that is no longer 0, an option, a new group: nothing is frozen silently."""
+
+    def make() -> tuple[list[nn.Parameter], optim.Optimizer, Any]:
+        params = [nn.Parameter(fb.full(2, float(i + 1))) for i in range(2)]
+        optimizer = optim.SGD(params[:1], lr=0.5)
+
+        def step() -> None:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = fb.ones(2)
+            optimizer.step()
+
+        return params, optimizer, step
+
+    plain, one, step = make()
+    params, two, other = make()
+    compiled = fb.compile(other)
+    for i in range(12):
+        for optimizer, given in ((one, plain), (two, params)):
+            group = optimizer.param_groups[0]
+            if i == 3:
+                group["momentum"] = 0.9
+            elif i == 6:
+                group["nesterov"] = True
+            elif i == 9:
+                optimizer.add_param_group({"params": given[1]})
+        step()
+        compiled()
+        assert [p.tolist() for p in params] == [p.tolist() for p in plain]
+    reasons = [r for r in compiled.explain() if "an option or a group of SGD changed" in r]
+    assert len(reasons) == 3
+
+
 def test_a_number_changed_inside_is_refused() -> None:
     p = nn.Parameter(fb.ones(3))
     optimizer = optim.SGD([p], lr=0.5)

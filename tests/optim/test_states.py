@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,16 @@ def test_numbers_of_groups_compile_nothing() -> None:
             group.update(lr=0.1 / (i + 1), betas=(0.1 * i, 0.2 * i), eps=0.1**i, weight_decay=0.1 * i)
         step(optimizer, params)
     assert work() == before
+
+
+def test_copies_go_on_alike() -> None:
+    params = parameters()
+    optimizer = optim.AdamW(params, betas=(0.8, 0.9))
+    step(optimizer, params)
+    again = copy.deepcopy(optimizer)
+    own = again.param_groups[0]["params"]
+    again.param_groups[0]["lr"] = optimizer.param_groups[0]["lr"] = 0.125
+    step(optimizer, params)
+    step(again, own)
+    for p, q in zip(params, own, strict=True):
+        assert p is not q and p.numpy().tobytes() == q.numpy().tobytes()

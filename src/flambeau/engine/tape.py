@@ -184,6 +184,7 @@ class Tape:
         "captured",
         "error",
         "flags",
+        "guards",
         "held",
         "hooks",
         "index",
@@ -210,6 +211,8 @@ class Tape:
         self.captured: list[Value] = []
         self.hooks: dict[int, list[Callable[[Value], Value]]] = {}
         self.held = 0  # above 0 while positions are being worked with: no evaluation by overflow
+        # of a function being compiled: what else it depends on, to be looked at before each call
+        self.guards: list[tuple[Callable[[], Any], str]] = []
         self.flags: list[bool] = []  # whether each position needs gradients, as far as it was asked
 
     # -- recording ----------------------------------------------------------------------------

@@ -102,6 +102,11 @@ class Optimizer(Rule):
             for p in group["params"]:
                 p._grad = None
 
+    def structure(self) -> tuple[Any, ...]:
+        """What decides how a step is written, other than numbers: options that are on, and parameters."""
+        rule = type(self)
+        return tuple([(flags_of(rule, group), len(group["params"])) for group in self.param_groups])
+
     # -- a step -------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -230,6 +235,9 @@ class _Step:
     def run(self) -> None:
         """Record the step and, outside of a trace, evaluate it."""
         tape = THREAD.tape
+        if tape.abstract:
+            optimizer = self.optimizer
+            tape.guards.append((optimizer.structure, f"an option or a group of {type(optimizer).__name__}"))
         token = grad_enabled.set(False)
         try:
             made = tape.record(step_all, (self.spec,), self.operands)

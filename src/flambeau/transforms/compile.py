@@ -67,6 +67,7 @@ class Program:
             changes = snapshot.changes(tape, [*abstract, *out])
             self.steps = changes.steps
             self.made_some = bool(changes.made)
+            self.guards = [(check, check(), what) for check, what in tape.guards]
             freed = flatten(tape.state).freed
 
             def connected(value: Value) -> bool:
@@ -148,6 +149,9 @@ class Program:
             if (t._grad is not None) is not had:
                 was, now = ("there", "None") if had else ("None", "there")
                 return f"the gradient of a tensor it closes over ({t._value.type}) was {was} and is {now}"
+        for check, found, what in self.guards:
+            if check() != found:
+                return f"{what} changed"
         return ""
 
     def __call__(self, tensors: Sequence[Tensor]) -> Any:
