@@ -51,7 +51,7 @@ def _drop_features(name: str, x: Tensor, p: float, training: bool) -> Tensor:
 # -- functions --------------------------------------------------------------------------------
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training, elements set to 0 with probability ``p`` and the others divided by ``1 - p``.
 
     Raises ``OperandError`` unless ``p`` lies in [0, 1], and ``DTypeError`` for integers.
@@ -63,7 +63,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return _drop("dropout", builders.dropout, input, p, training, (0,))
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """``dropout`` of whole channels of tensors of shape (N, C, L) or (C, L).
 
     >>> import flambeau as fb
@@ -73,7 +73,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return _drop_channels("dropout1d", input, p, training, 1)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """``dropout`` of whole channels of tensors of shape (N, C, H, W) or (C, H, W).
 
     >>> import flambeau as fb
@@ -83,7 +83,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return _drop_channels("dropout2d", input, p, training, 2)
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """``dropout`` of whole channels of tensors of shape (N, C, D, H, W) or (C, D, H, W).
 
     >>> import flambeau as fb
@@ -93,7 +93,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return _drop_channels("dropout3d", input, p, training, 3)
 
 
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout for networks of SELU: it keeps mean 0 and variance 1.
 
     Source: G. Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -105,7 +105,9 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tens
     return _drop("alpha_dropout", builders.alpha_dropout, input, p, training, (0,))
 
 
-def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
     """``alpha_dropout`` of whole channels of tensors of shape (N, C, ...).
 
     >>> import flambeau as fb
@@ -121,10 +123,12 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False)
 class _Dropout(Module):
     """What the layers share: a probability, and identity in evaluation.
 
+    ``inplace`` changes nothing: see ``PlainActivation``.
+
     Raises ``OperandError`` unless ``p`` lies in [0, 1], and ``DTypeError`` for integers.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p = _checked(type(self).__name__, p)
 

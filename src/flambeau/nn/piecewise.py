@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from flambeau.errors import OperandError
-from flambeau.nn.pointwise import Activation, pointwise
+from flambeau.nn.pointwise import Activation, PlainActivation, pointwise
 from flambeau.ops.record import refuse
 from flambeau.primitives import activations
 from flambeau.tensor import Tensor
 
 
-def relu6(input: Tensor) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """``x`` limited to [0, 6].
 
     >>> import flambeau as fb
@@ -19,7 +19,7 @@ def relu6(input: Tensor) -> Tensor:
     return pointwise("relu6", activations.relu6, input)
 
 
-class ReLU6(Activation):
+class ReLU6(PlainActivation):
     """``x`` limited to [0, 6].
 
     Source: A. Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
@@ -37,7 +37,7 @@ def _check_range(name: str, low: float, high: float) -> None:
         refuse(OperandError(f"{name}: min_val must be at most max_val, not {low} and {high}"))
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` limited to [min_val, max_val]; the gradient passes strictly between them.
 
     >>> import flambeau as fb
@@ -59,13 +59,13 @@ class Hardtanh(Activation):
     builder = activations.hardtanh
     numbers = ("min_val", "max_val")
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self._set(min_val, max_val)
         _check_range("Hardtanh", min_val, max_val)
 
 
-def hardsigmoid(input: Tensor) -> Tensor:
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """A sigmoid of straight lines: 0 up to -3, 1 from 3.
 
     >>> import flambeau as fb
@@ -75,7 +75,7 @@ def hardsigmoid(input: Tensor) -> Tensor:
     return pointwise("hardsigmoid", activations.hardsigmoid, input)
 
 
-class Hardsigmoid(Activation):
+class Hardsigmoid(PlainActivation):
     """A sigmoid of straight lines: 0 up to -3, 1 from 3.
 
     Source: M. Courbariaux, Y. Bengio, J.-P. David, "BinaryConnect", 2015.
@@ -88,7 +88,7 @@ class Hardsigmoid(Activation):
     builder = activations.hardsigmoid
 
 
-def hardswish(input: Tensor) -> Tensor:
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * hardsigmoid(x)``.
 
     >>> import flambeau as fb
@@ -98,7 +98,7 @@ def hardswish(input: Tensor) -> Tensor:
     return pointwise("hardswish", activations.hardswish, input)
 
 
-class Hardswish(Activation):
+class Hardswish(PlainActivation):
     """``x * hardsigmoid(x)``.
 
     Source: A. Howard et al., "Searching for MobileNetV3", 2019.
@@ -170,7 +170,7 @@ class Softshrink(Activation):
         _check_width("Softshrink", lambd)
 
 
-def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """``x`` where above ``threshold``, else ``value``.
 
     >>> import flambeau as fb
@@ -191,6 +191,6 @@ class Threshold(Activation):
     builder = activations.threshold
     numbers = ("threshold", "value")
 
-    def __init__(self, threshold: float, value: float) -> None:
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
         self._set(threshold, value)

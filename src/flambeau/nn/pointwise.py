@@ -55,3 +55,14 @@ class Activation(Module):
     def extra_repr(self) -> str:
         """The numbers."""
         return ", ".join([f"{name}={getattr(self, name)}" for name in self.numbers])
+
+
+class PlainActivation(Activation):
+    """An activation without numbers that PyTorch can also compute in place.
+
+    ``inplace``, here and in other layers and functions, is taken for the sake of models written for
+    PyTorch and changes nothing: the compiler itself decides which memory is used again.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()

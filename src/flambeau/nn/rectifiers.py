@@ -7,7 +7,7 @@ from flambeau.engine.tape import THREAD
 from flambeau.errors import OperandError
 from flambeau.nn.module import Module
 from flambeau.nn.parameter import Parameter
-from flambeau.nn.pointwise import Activation, checked_number, pointwise
+from flambeau.nn.pointwise import Activation, PlainActivation, checked_number, pointwise
 from flambeau.ops.creation import full
 from flambeau.ops.record import refuse, value_of
 from flambeau.primitives import activations, composites, elementwise
@@ -22,6 +22,9 @@ class ReLU(Module):
     tensor([0., 2.])
     """
 
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the activation."""
         return Tensor(THREAD.tape.record(elementwise.relu, (), (value_of(x, "ReLU"),)))
@@ -30,7 +33,7 @@ class ReLU(Module):
 # -- slopes below zero ------------------------------------------------------------------------
 
 
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``negative_slope * x``.
 
     Source: A. Maas, A. Hannun, A. Ng, "Rectifier nonlinearities improve neural network acoustic
@@ -54,7 +57,7 @@ class LeakyReLU(Activation):
     builder = activations.leaky_relu
     numbers = ("negative_slope",)
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self._set(negative_slope)
 
@@ -109,7 +112,13 @@ def _rrelu(name: str, x: Tensor, lower: float, upper: float, training: bool) -> 
     return pointwise(name, activations.rrelu, x, lower, upper, random=True)
 
 
-def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+def rrelu(
+    input: Tensor,
+    lower: float = 1 / 8,
+    upper: float = 1 / 3,
+    training: bool = False,
+    inplace: bool = False,
+) -> Tensor:
     """``leaky_relu`` with slopes drawn anew for each element; their mean where not ``training``.
 
     >>> import flambeau as fb
@@ -129,7 +138,7 @@ class RReLU(Module):
     tensor([-0.5,  2. ])
     """
 
-    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
         super().__init__()
         self.lower = checked_number("RReLU", "lower", lower)
         self.upper = checked_number("RReLU", "upper", upper)
@@ -146,7 +155,7 @@ class RReLU(Module):
 # -- exponentials below zero ------------------------------------------------------------------
 
 
-def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
     >>> import flambeau as fb
@@ -170,12 +179,12 @@ class ELU(Activation):
     builder = activations.elu
     numbers = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self._set(alpha)
 
 
-def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``.
 
     >>> import flambeau as fb
@@ -198,14 +207,14 @@ class CELU(Activation):
     builder = activations.celu
     numbers = ("alpha",)
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self._set(alpha)
         if alpha == 0:
             refuse(OperandError("CELU: alpha must not be 0, which exponents are divided by"))
 
 
-def selu(input: Tensor) -> Tensor:
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """``elu`` scaled so that mean 0 and variance 1 persist from layer to layer.
 
     >>> import flambeau as fb
@@ -215,7 +224,7 @@ def selu(input: Tensor) -> Tensor:
     return pointwise("selu", composites.selu, input)
 
 
-class SELU(Activation):
+class SELU(PlainActivation):
     """``elu`` scaled so that mean 0 and variance 1 persist from layer to layer.
 
     Source: G. Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -270,7 +279,7 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-def silu(input: Tensor) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * sigmoid(x)``.
 
     >>> import flambeau as fb
@@ -280,7 +289,7 @@ def silu(input: Tensor) -> Tensor:
     return pointwise("silu", composites.silu, input)
 
 
-class SiLU(Activation):
+class SiLU(PlainActivation):
     """``x * sigmoid(x)``, also called swish.
 
     Source: S. Elfwing, E. Uchibe, K. Doya, "Sigmoid-weighted linear units", 2017.
@@ -293,7 +302,7 @@ class SiLU(Activation):
     builder = composites.silu
 
 
-def mish(input: Tensor) -> Tensor:
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """``x * tanh(softplus(x))``.
 
     >>> import flambeau as fb
@@ -303,7 +312,7 @@ def mish(input: Tensor) -> Tensor:
     return pointwise("mish", composites.mish, input)
 
 
-class Mish(Activation):
+class Mish(PlainActivation):
     """``x * tanh(softplus(x))``.
 
     Source: D. Misra, "Mish: a self regularized non-monotonic activation function", 2019.
