@@ -19,6 +19,7 @@ _COLUMN_BYTES = 128
 _BLOCK_ROWS = 96
 _BLOCK_COLUMN_BYTES = 1024
 _SINGLE_ROW_BYTES = 512  # no narrower where there is one row: as many columns as its micro-kernel takes
+_SPREAD_COLUMN_BYTES = 512  # no narrower where columns are spread: all of A is read for each block
 _LINE = 64
 _TABLE_BYTES = 8  # of an offset, where the depth is spread over several axes
 _MICRO_BYTES = 4096  # no micro-kernel's block of the output is larger
@@ -114,6 +115,8 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
         rows = _round_up(-(-m // -(-m // _ROWS_BY_BLOCK)), _ROW_UNIT)
     ns = _NS_PER_STEP * item * k
     least = unit if m > 1 else _SINGLE_ROW_BYTES // item
+    if facts.spread:
+        least = _SPREAD_COLUMN_BYTES // item
     while True:
         units = batches * -(-m // rows) * -(-n // columns)
         unit_ns = ns * max(rows, _FEWEST_ROWS) * columns + _NS_PER_UNIT

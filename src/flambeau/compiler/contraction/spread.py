@@ -21,6 +21,8 @@ from flambeau.compiler.odometer import Odometer
 from flambeau.compiler.scalar_ops import memory_element
 
 Steps = Sequence[Value | None]
+Load = Callable[[Value], Value]
+_STEPS_AT_ONCE = 4  # of K, when packing
 
 
 class SpreadProduct(Product):
@@ -122,83 +124,169 @@ def runs(
 def write_pack_spread(module: Module, name: str, shape: Shape, kernel: Kernel) -> None:
     """Writes ``pack(from, table, to, steps, first, columns, sizes.., strides..)`` for a panel of columns.
 
-    The result has ``shape.width`` neighbours for each step of K, those at ``table``'s offsets.
+    The result has ``shape.width`` neighbours for each step of K, those at ``table``'s offsets; where
+    ``columns`` are fewer, the others hold any numbers.
     """
     axes = axes_of(kernel)
-    neighbours = kernel.operands[1].strides[axes.place(-2)] is Stride.ONE
-    names = [
-        ("ptr", "from"),
-        ("ptr", "table"),
-        ("ptr", "to"),
-        ("i64", "steps"),
-        ("i64", "first"),
-        ("i64", "columns"),
-    ]
-    names += [("i64", f"size{i}") for i in range(axes.columns)] + [
-        ("i64", f"step{i}") for i in range(axes.columns)
-    ]
-    f = module.function(name, names, internal=True)
-    source, table, target, steps, first, columns = f.params[:6]
-    sizes, strides = f.params[6 : 6 + axes.columns], f.params[6 + axes.columns :]
-    element, lanes = shape.element, shape.lanes
-    step = f.i64(1) if neighbours else strides[-1]
-    with runs(f, first, columns, sizes, [[*strides[:-1], step]]) as (done, length, offsets):
-        start = address(f, source, element, (offsets[0] or f.i64(0), f.i64(1)))
-        with f.loop(f.i64(0), length, lanes) as part:
-            left = f.sub(length, part.index)
-            read = address(f, start, element, (part.index, step))
-            write = f.element(target, element, f.add(done, part.index))
-            few = f.first_lanes(left, lanes)
-            if neighbours:
-                _copy(f, shape, table, steps, read, write, few, _neighbours(f, shape, few))
-            else:
-                twos, others, end = f.new_block("twos"), f.new_block("others"), f.new_block("copied")
-                f.branch_if(f.icmp("eq", step, f.i64(2)), twos, others)
-                f.place(twos)
-                _copy(f, shape, table, steps, read, write, few, _every_second(f, shape, left))
-                f.branch(end)
-                f.place(others)
-                _copy(f, shape, table, steps, read, write, few, _apart(f, shape, few, step))
-                f.branch(end)
-                f.place(end)
+    params = [("ptr", "from"), ("ptr", "table"), ("ptr", "to"), ("i64", "steps"), ("i64", "first")]
+    params.append(("i64", "columns"))
+    params += [("i64", f"{which}{i}") for which in ("size", "step") for i in range(axes.columns)]
+    f = module.function(name, params, internal=True)
+    near = kernel.operands[1].strides[axes.place(-2)] is Stride.ONE
+    _Packer(f, shape, axes.columns, near).write()
     f.ret()
 
 
-Load = Callable[[Value], Value]
+class _Packer:
+    """Writes the packing of one panel, vector by vector.
 
+    A vector is put together of pieces, the parts of runs that lie in it, two at a time: most have no
+    more.  For each pair all steps of K are copied.
+    """
 
-def _copy(
-    f: Function, shape: Shape, table: Value, steps: Value, read: Value, write: Value, few: Value, load: Load
-) -> None:
-    """A vector of columns for every step of K."""
-    with f.loop(f.i64(0), steps, 1) as k:
-        offset = f.load("i64", f.element(table, "i64", k.index))
-        loaded = load(f.element(read, shape.element, offset))
-        f.store_masked(loaded, f.element(write, shape.element, f.mul(k.index, f.i64(shape.width))), few)
+    def __init__(self, f: Function, shape: Shape, axes: int, near: bool) -> None:
+        self.f, self.shape, self.near = f, shape, near
+        self.source, self.table, self.target, self.steps, self.first, self.columns = f.params[:6]
+        self.sizes, strides = f.params[6 : 6 + axes], f.params[6 + axes :]
+        self.step = f.i64(1) if near else strides[-1]
+        self.outer = Odometer(f, self.sizes[:-1], [strides[:-1]])
+        self.type = vector(shape.lanes, shape.element)
 
+    def write(self) -> None:
+        f, lanes = self.f, self.shape.lanes
+        row = f.binary("udiv", self.first, self.sizes[-1])
+        start = [f.sub(self.first, f.mul(row, self.sizes[-1])), *self.outer.start(row)]
+        with f.loop(f.i64(0), self.columns, lanes, start) as vectors:
+            begin = vectors.index
+            limit = f.min(f.add(begin, f.i64(lanes)), self.columns)
+            read, length, state = self._piece(vectors.carried, begin, begin, limit)
+            done = f.add(begin, length)
+            write = f.element(self.target, self.shape.element, begin)
+            mask = f.first_lanes(length, lanes)
+            single, several, end = f.new_block("single"), f.new_block("several"), f.new_block("packed")
+            f.branch_if(f.icmp("eq", done, limit), single, several)
+            f.place(single)
+            self._copy(write, [(read, mask)], keeps=False)
+            left_single = f.current
+            f.branch(end)
+            f.place(several)
+            second, length, later = self._piece(state, begin, done, limit)
+            both = f.add(done, length)
+            rest = f.binary("xor", mask, f.first_lanes(f.sub(both, begin), lanes))
+            self._copy(write, [(read, mask), (second, rest)], keeps=False)
+            found = self._more(write, begin, limit, both, later)
+            left_several = f.current
+            f.branch(end)
+            f.place(end)
+            following = []
+            for one, other in zip(state, found, strict=True):
+                phi = f.phi(one.type)
+                phi.add(one, left_single)
+                phi.add(other, left_several)
+                following.append(phi.value)
+            vectors.next = following
 
-def _neighbours(f: Function, shape: Shape, few: Value) -> Load:
-    type_ = vector(shape.lanes, shape.element)
-    return lambda place: f.load_masked(type_, place, few)
+    def _more(self, write: Value, begin: Value, limit: Value, done: Value, state: list[Value]) -> list[Value]:
+        """The pieces from the third on; gives the state after them."""
+        f, lanes = self.f, self.shape.lanes
+        head, body, end = f.new_block("more"), f.new_block("pair"), f.new_block("no_more")
+        before = f.current
+        f.branch(head)
+        f.place(head)
+        phis = [f.phi(v.type) for v in (done, *state)]
+        for phi, value in zip(phis, (done, *state), strict=True):
+            phi.add(value, before)
+        at, *now = [phi.value for phi in phis]
+        f.branch_if(f.icmp("slt", at, limit), body, end)
+        f.place(body)
+        pieces = []
+        for _ in range(2):
+            read, length, now = self._piece(now, begin, at, limit)
+            low = f.first_lanes(f.sub(at, begin), lanes)
+            at = f.add(at, length)
+            high = f.first_lanes(f.sub(at, begin), lanes)
+            pieces.append((read, f.binary("xor", low, high)))
+        self._copy(write, pieces, keeps=True)
+        for phi, value in zip(phis, (at, *now), strict=True):
+            phi.add(value, f.current)
+        f.branch(head)
+        f.place(end)
+        return [phi.value for phi in phis[1:]]
 
+    def _piece(
+        self, state: Sequence[Value], begin: Value, done: Value, limit: Value
+    ) -> tuple[Value, Value, list[Value]]:
+        """The piece from column ``done`` on: where lane 0 would lie, its length, the state after it."""
+        f = self.f
+        at, *outer = state
+        length = f.min(f.sub(self.sizes[-1], at), f.sub(limit, done))
+        lane = f.sub(at, f.sub(done, begin))
+        (moved,) = self.outer.offsets(outer)
+        offset = f.mul(lane, self.step)
+        offset = offset if moved is None else f.add(offset, moved)
+        after = f.add(at, length)
+        with f.when(f.icmp("eq", after, self.sizes[-1]), [after, *outer]) as full:
+            full.values = [f.i64(0), *self.outer.advance(outer)]
+        return f.element(self.source, self.shape.element, offset), length, full.merged
 
-def _every_second(f: Function, shape: Shape, left: Value) -> Load:
-    """Lanes two elements apart: two vectors are loaded, and every other lane is taken."""
-    lanes = shape.lanes
-    type_ = vector(lanes, shape.element)
-    reach = f.sub(f.mul(left, f.i64(2)), f.i64(1))
-    beyond = f.intrinsic("smax", "i64", f.sub(reach, f.i64(lanes)), f.i64(0))
-    first, second = f.first_lanes(reach, lanes), f.first_lanes(beyond, lanes)
+    def _copy(self, write: Value, pieces: Sequence[tuple[Value, Value]], keeps: bool) -> None:
+        """A vector for every step of K; what no piece covers stays as it is where it ``keeps``."""
+        f = self.f
+        if self.near:
+            self._steps(write, [(read, mask, self._neighbours(mask)) for read, mask in pieces], keeps)
+            return
+        twos, others, end = f.new_block("twos"), f.new_block("others"), f.new_block("copied")
+        f.branch_if(f.icmp("eq", self.step, f.i64(2)), twos, others)
+        f.place(twos)
+        self._steps(write, [(read, mask, self._every_other(mask)) for read, mask in pieces], keeps)
+        f.branch(end)
+        f.place(others)
+        self._steps(write, [(read, mask, self._apart(mask)) for read, mask in pieces], keeps)
+        f.branch(end)
+        f.place(end)
 
-    def load(place: Value) -> Value:
-        low = f.load_masked(type_, place, first)
-        high = f.load_masked(type_, f.element(place, shape.element, f.i64(lanes)), second)
-        return f.shuffle(low, high, range(0, 2 * lanes, 2))
+    def _steps(self, write: Value, pieces: Sequence[tuple[Value, Value, Load]], keeps: bool) -> None:
+        f, element, width = self.f, self.shape.element, self.shape.width
 
-    return load
+        def copy(first: Value, count: int) -> None:
+            own = f.element(self.table, "i64", first)
+            to = f.element(write, element, f.mul(first, f.i64(width)))
+            places = [f.element(to, element, f.i64(i * width)) for i in range(count)]
+            offsets = [f.load("i64", f.element(own, "i64", f.i64(i))) for i in range(count)]
+            for place, offset in zip(places, offsets, strict=True):
+                made = f.load(self.type, place) if keeps else None
+                for read, mask, load in pieces:
+                    loaded = load(f.element(read, element, offset))
+                    made = loaded if made is None else f.select(mask, loaded, made)
+                assert made is not None
+                f.store(made, place)
 
+        together = f.binary("and", self.steps, f.i64(-_STEPS_AT_ONCE))
+        with f.loop(f.i64(0), together, _STEPS_AT_ONCE) as k:
+            copy(k.index, _STEPS_AT_ONCE)
+        with f.loop(together, self.steps, 1) as k:
+            copy(k.index, 1)
 
-def _apart(f: Function, shape: Shape, few: Value, step: Value) -> Load:
-    type_ = vector(shape.lanes, shape.element)
-    at = f.mul(f.iota(vector(shape.lanes, "i64")), f.splat(step, shape.lanes))
-    return lambda place: f.gather(type_, f.element(place, shape.element, at), few)
+    # What is not in the mask is not touched in memory.
+
+    def _neighbours(self, mask: Value) -> Load:
+        return lambda place: self.f.load_masked(self.type, place, mask)
+
+    def _every_other(self, mask: Value) -> Load:
+        """Lanes two elements apart: two vectors are loaded, and every other lane is taken."""
+        f, lanes, element = self.f, self.shape.lanes, self.shape.element
+        none = f.const(mask.type, False)
+        picks = [i // 2 if i % 2 == 0 else lanes for i in range(2 * lanes)]
+        first, second = f.shuffle(mask, none, picks[:lanes]), f.shuffle(mask, none, picks[lanes:])
+
+        def load(place: Value) -> Value:
+            low = f.load_masked(self.type, place, first)
+            high = f.load_masked(self.type, f.element(place, element, f.i64(lanes)), second)
+            return f.shuffle(low, high, range(0, 2 * lanes, 2))
+
+        return load
+
+    def _apart(self, mask: Value) -> Load:
+        f, lanes = self.f, self.shape.lanes
+        at = f.mul(f.iota(vector(lanes, "i64")), f.splat(self.step, lanes))
+        return lambda place: f.gather(self.type, f.element(place, self.shape.element, at), mask)
