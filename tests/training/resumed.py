@@ -62,7 +62,7 @@ def main(folder: Path, moment: int) -> None:
     random.seed(2)
     np.random.seed(3)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((120, 8)).astype(np.float32)
+    x = rng.standard_normal((144, 8)).astype(np.float32)
     y = (x[:, 0] + x[:, 1] * x[:, 2] > 0).astype(np.int64) + (x[:, 3] > 1)
     loader = fb.data.DataLoader(fb.data.TensorDataset(x, y), batch_size=16, shuffle=True, generator=5)
     net = Net()

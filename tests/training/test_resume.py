@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("resumed.py")
-STEPS = 40
+STEPS = 45
 
 
 def start(folder: Path, moment: int = 0) -> subprocess.Popen[str]:
