@@ -314,3 +314,22 @@ def test_accumulated_gradients_are_not_cut_by_a_checkpoint(tmp_path: Path) -> No
     note = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
     fit(model, note, callbacks.BackupAndRestore(tmp_path, save_freq=1), epochs=3, **options)
     assert model.module.weight.numpy().tobytes() == whole.module.weight.numpy().tobytes()
+
+
+def test_watching_for_nan_records_nothing_again() -> None:
+    class Counts(fb.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = fb.nn.Linear(4, 1)
+            self.register_buffer("seen", fb.asarray(0.0))
+
+        def forward(self, x: Any) -> Any:
+            with fb.no_grad():
+                self.seen = self.seen + 1.0
+            return self.inner(x)
+
+    model = model_of(module=Counts())
+    fit(model, callbacks.TerminateOnNaN(), callbacks.EarlyStopping("loss", restore_best_weights=True))
+    assert model.module.seen.item() == 15
+    assert model.run.steps is not None
+    assert len(model.run.steps._train.explain()) == 1

@@ -15,7 +15,7 @@ import numpy as np
 from flambeau import random
 from flambeau.dtypes import float32
 from flambeau.errors import OperandError, ShapeError
-from flambeau.ops.creation import asarray
+from flambeau.ops.creation import asarray, zeros
 from flambeau.primitives.views import shape_text
 from flambeau.tensor import Tensor
 
@@ -178,6 +178,40 @@ def _length(loader: Any) -> int | None:
         return len(loader)
     except TypeError:
         return None
+
+
+# --- what a batch looks like, to be saved ---------------------------------------------------------
+
+
+def described(batch: Batch) -> Any:
+    """Shapes and dtypes of a batch, as lists and dicts."""
+    return [_described(part) for part in batch[:3]]
+
+
+def _described(x: Any) -> Any:
+    if x is None:
+        return None
+    if isinstance(x, dict):
+        return {"named": {key: _described(item) for key, item in x.items()}}
+    if isinstance(x, tuple):
+        return {"several": [_described(item) for item in x]}
+    return {"shape": list(x.shape), "dtype": x.dtype.name}
+
+
+def example_of(description: Any) -> Batch:
+    """A batch of zeros that looks like the one described."""
+    inputs, targets, weights = [_zeros(part) for part in description]
+    return Batch(inputs, targets, weights, common_length(inputs, targets, weights))
+
+
+def _zeros(x: Any) -> Any:
+    if x is None:
+        return None
+    if "named" in x:
+        return {key: _zeros(item) for key, item in x["named"].items()}
+    if "several" in x:
+        return tuple([_zeros(item) for item in x["several"]])
+    return zeros(tuple(x["shape"]), dtype=x["dtype"])
 
 
 # --- what users pass ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import numpy as np
 from flambeau import random
 from flambeau.errors import OperandError
 from flambeau.io.checkpoint import Checkpoint, Checkpoints
+from flambeau.training import feeding
 from flambeau.training.callbacks.backup import BackupAndRestore
 from flambeau.training.callbacks.callback import CallbackList, Logs
 from flambeau.training.feeding import Batch, Feed
@@ -46,7 +47,7 @@ class Run:
         self.batch = 0
         self.loss = Mean("loss")
         self.callbacks: CallbackList
-        self._waiting: list[Any] = []  # sums of metrics from a checkpoint, until there are metrics
+        self._example: Any = None  # shapes and dtypes of the batch that was looked at
         example = feed.example()
         if example is not None:
             self.prepare(example)
@@ -59,10 +60,8 @@ class Run:
     def prepare(self, batch: Batch) -> Steps:
         """The steps; at first the model is looked at with a batch, and nothing is computed."""
         if self.steps is None:
+            self._example = feeding.described(batch)
             self.steps = self.look(batch)
-            for metric, (_, sums) in zip(self.metrics, self._waiting, strict=False):
-                metric.load_state_dict(sums)
-            self._waiting = []
         return self.steps
 
     # -- the loop -----------------------------------------------------------------------------
@@ -175,6 +174,7 @@ class Run:
             "callbacks": self.callbacks.state_dict(),
             "transient": {name: b for name, b in model.module.named_buffers() if name not in weights},
             "notes": model.notes,
+            "example": self._example,
         }
         checkpoints.save(weights, model.optimizer.state_dict(), state)
 
@@ -196,8 +196,9 @@ class Run:
         if self.validation is not None and state["validation"] is not None:
             self.validation.load_state_dict(state["validation"])
         self.loss.load_state_dict(state["loss"])
-        self._waiting = state["metrics"]
-        for metric, (_, sums) in zip(self.metrics, self._waiting, strict=False):
+        if state["example"] is not None:
+            self.prepare(feeding.example_of(state["example"]))
+        for metric, (_, sums) in zip(self.metrics, state["metrics"], strict=True):
             metric.load_state_dict(sums)
         model.history.load_state_dict(state["history"])
         set_random_state(state["random"])

@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from flambeau import random
-from flambeau.errors import NonFiniteError, OperandError
+from flambeau.engine.convert import from_array
+from flambeau.errors import NonFiniteError
 from flambeau.tensor import Tensor
 from flambeau.training.callbacks.callback import Callback, Logs
 from flambeau.training.callbacks.monitor import Monitor
@@ -108,8 +111,9 @@ class TerminateOnNaN(Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         module = self.model.module
-        values = {name: p.detach() for name, p in module.named_parameters()}
-        buffers = [b.detach() for b in module.buffers()]
+        # Views of memory, not tensors: those would share the values that a compiled step replaces.
+        values = {name: p.numpy() for name, p in module.named_parameters()}
+        buffers = [b.numpy() for b in module.buffers()]
         generator = random.default_generator().state
         self._kept = [*self._kept[-1:], (values, buffers, generator, self.model.batch)]
 
@@ -117,7 +121,7 @@ class TerminateOnNaN(Callback):
         if math.isfinite(self.model.batch_loss):
             return
         self.model.stop_training = True
-        after = [{name: p.detach() for name, p in self.model.module.named_parameters()}]
+        after = [{name: p.numpy() for name, p in self.model.module.named_parameters()}]
         before = [kept[0] for kept in self._kept]
         for kept, reached in zip(self._kept, [*before[1:], *after], strict=True):
             self._do_again(kept)
@@ -145,9 +149,9 @@ class TerminateOnNaN(Callback):
         values, buffers, generator, batch = kept
         module = self.model.module
         for name, p in module.named_parameters():
-            p._rebind(values[name]._value)
+            p._rebind(from_array(values[name]))
         for b, old in zip(module.buffers(), buffers, strict=True):
-            b._rebind(old._value)
+            b._rebind(from_array(old))
         random.default_generator().state = generator
         try:
             with detect_anomaly():
@@ -158,20 +162,9 @@ class TerminateOnNaN(Callback):
             module.zero_grad()
 
 
-def _finite(value: Tensor) -> bool:
-    import numpy as np
-
-    array = value.numpy()
+def _finite(array: np.ndarray) -> bool:
     return bool(np.isfinite(array.astype(np.float32) if array.dtype.itemsize == 2 else array).all())
 
 
-def _what(value: Tensor) -> str:
-    import numpy as np
-
-    return "NaN" if np.isnan(value.numpy().astype(np.float64)).any() else "infinite"
-
-
-def check_whole(owner: str, name: str, value: Any, low: int = 0) -> None:
-    """Raise unless ``value`` is a whole number of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise OperandError(f"{owner}: {name} must be a whole number of at least {low}, not {value!r}")
+def _what(array: np.ndarray) -> str:
+    return "NaN" if np.isnan(array.astype(np.float64)).any() else "infinite"
