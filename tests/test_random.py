@@ -135,6 +135,33 @@ def test_bernoulli() -> None:
     assert g.bernoulli(p, (4, 3)).shape == (4, 3)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_categorical(dtype: str) -> None:
+    g = Generator(7)
+    p = np.array([0.5, 0.0, 0.25, 0.25])
+    with np.errstate(divide="ignore"):
+        logits = fb.asarray(np.log(np.stack([p, p[::-1]])) + 3.0).astype(dtype)
+    drawn = g.categorical(logits, N).numpy()
+    assert (drawn.shape, drawn.dtype) == ((N, 2), np.int64)
+    for row, expected in zip(drawn.T, (p, p[::-1]), strict=True):
+        found = np.bincount(row, minlength=4) / N
+        assert (found[expected == 0] == 0).all()
+        assert np.abs(found - expected).max() < 5 * math.sqrt(0.25 / N)
+    assert g.categorical(logits).shape == (2,)
+    assert g.categorical(logits[0], (3, 5)).shape == (3, 5)
+
+
+def test_categorical_refuses() -> None:
+    with pytest.raises(
+        fb.errors.DTypeError, match="categorical: logits must be a floating-point tensor, not int64"
+    ):
+        fb.random.categorical(fb.asarray([1, 2]))
+    with pytest.raises(
+        fb.errors.ShapeError, match=r"a last axis with a position to draw, not shape \(3, 0\)"
+    ):
+        fb.random.categorical(fb.zeros((3, 0)))
+
+
 def test_permutations() -> None:
     g = Generator(4)
     assert sorted(g.permutation(100).tolist()) == list(range(100))

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from flambeau.dtypes import DType, default_float, float32, int64, uint64
-from flambeau.errors import DTypeError, OperandError
+from flambeau.errors import DTypeError, OperandError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.ops.record import Number, number, operand, record_mixed, refuse, to_dtype
 from flambeau.primitives import advanced, array_api, randomness
@@ -194,6 +194,27 @@ class Generator:
         values = [*self.operands(), operand(p, float32, "bernoulli")]
         return record_mixed(_bernoulli, (own if shape is None else _shape(shape),), values)
 
+    def categorical(self, logits: Tensor, shape: Shape = ()) -> Tensor:
+        """Positions along the last axis, drawn with the probabilities ``softmax(logits)``: int64.
+
+        ``shape`` says how many to draw for each row: the result has shape ``shape +
+        logits.shape[:-1]``.  A logit of minus infinity is never drawn.
+
+        >>> import flambeau as fb
+        >>> fb.random.Generator(0).categorical(fb.asarray([[0.0, 90.0], [90.0, 0.0]])).tolist()
+        [1, 0]
+        """
+        if not isinstance(logits, Tensor) or not logits.dtype.floating:
+            shown = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
+            refuse(DTypeError(f"categorical: logits must be a floating-point tensor, not {shown}"))
+        if not logits.ndim or logits.shape[-1] == 0:
+            refuse(
+                ShapeError(
+                    f"categorical: logits need a last axis with a position to draw, not shape {logits.shape}"
+                )
+            )
+        return record_mixed(_categorical, (_shape(shape),), [*self.operands(), logits.detach()._value])
+
     def permutation(self, x: int | Tensor, *, axis: int = 0) -> Tensor:
         """The numbers below ``x`` in random order, or the slices of a tensor along ``axis``.
 
@@ -251,6 +272,11 @@ def _integers(key: Var, counter: Var, low: Var, high: Var, shape: Any, dtype: DT
 def _bernoulli(key: Var, counter: Var, p: Var, shape: Any) -> Var:
     sizes = array_api.as_sizes(shape, "bernoulli")
     return randomness.bernoulli(key, counter, broadcast_to(p, sizes), sizes)
+
+
+def _categorical(key: Var, counter: Var, logits: Var, shape: Any) -> Var:
+    sizes = (*array_api.as_sizes(shape, "categorical"), *logits.shape)
+    return randomness.categorical(key, counter, broadcast_to(logits, sizes))
 
 
 def _shuffled(key: Var, counter: Var, x: Var, axis: int) -> Var:
@@ -334,6 +360,16 @@ def bernoulli(p: Number | Tensor, shape: Shape | None = None) -> Tensor:
     (3,)
     """
     return _default.bernoulli(p, shape)
+
+
+def categorical(logits: Tensor, shape: Shape = ()) -> Tensor:
+    """``Generator.categorical`` of the default generator.
+
+    >>> import flambeau as fb
+    >>> fb.random.categorical(fb.zeros((2, 3)), 5).shape
+    (5, 2)
+    """
+    return _default.categorical(logits, shape)
 
 
 def permutation(x: int | Tensor, *, axis: int = 0) -> Tensor:

@@ -17,8 +17,22 @@ from flambeau.errors import DTypeError, OperandError
 from flambeau.graph.builder import Var, emit
 from flambeau.graph.primitive import Effect, Lowering, NoGradient, Primitive
 from flambeau.graph.types import Shape, Size, TensorType
-from flambeau.primitives.elementwise import add, cast, cos, log, lt, mod, mul, neg, shift_right, sqrt, sub
+from flambeau.primitives.elementwise import (
+    add,
+    cast,
+    cos,
+    log,
+    lt,
+    maximum,
+    mod,
+    mul,
+    neg,
+    shift_right,
+    sqrt,
+    sub,
+)
 from flambeau.primitives.indexing import slice_axis, with_batch_axis
+from flambeau.primitives.reduce import argmax
 from flambeau.primitives.sorting import argsort
 from flambeau.primitives.views import Number, broadcast_to, constant, squeeze
 
@@ -183,3 +197,17 @@ def exponential(key: Var, counter: Var, shape: Shape, dtype: DType = float32) ->
     """Exponentially distributed numbers of mean 1: -log of a uniform number in (0, 1]."""
     inner = float64 if dtype is float64 else float32
     return cast(neg(log(sub(1.0, uniform(key, counter, shape, inner)))), dtype)
+
+
+def categorical(key: Var, counter: Var, logits: Var) -> Var:
+    """Positions along the last axis, with the probabilities of ``softmax(logits)``.
+
+    The position whose exponentially distributed time, slowed down by its probability, is over first.
+
+    Source: J. F. C. Kingman, "Poisson Processes", 1993 (competing exponentials); with logarithms it is
+    known as the Gumbel-max trick.
+    """
+    inner = float64 if logits.dtype is float64 else float32
+    # Half of the least time above 0 stands for 0, whose logarithm would win against every logit.
+    times = maximum(exponential(key, counter, logits.shape, inner), 2.0 ** -(_PRECISION[inner] + 1))
+    return argmax(sub(cast(logits, inner), log(times)), len(logits.shape) - 1)
