@@ -1,7 +1,8 @@
 """MkDocs hook: one API page per module, generated from its docstrings.
 
-The modules people import come first, under "API reference"; the rest of the package, which is
-there to be read, follows under "Inside". A new module appears by itself.
+The modules people import come first, under "API reference", each followed by the modules that it
+offers by name (``nn.functional``); the rest of the package, which is there to be read, follows under
+"Inside". A new module appears by itself.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             uri = f"api/{module}.md"
             files.append(File.generated(config, uri, content="\n\n".join(_blocks(name, module))))
             entries.append({module: uri})
+            if title == "API reference" and name:
+                for part in _parts(name):
+                    uri = f"api/{module}.{part}.md"
+                    files.append(File.generated(config, uri, content=f"::: {module}.{part}"))
+                    entries.append({f"{module}.{part}": uri})
         if entries and config.nav is not None:
             config.nav.append({title: entries})
     return files
@@ -58,6 +64,22 @@ def _blocks(name: str, module: str) -> Iterator[str]:
         for path in sorted((PACKAGE / name).glob("*.py")):
             if not path.stem.startswith("_"):
                 yield f"::: {module}.{path.stem}\n    options:\n      heading_level: 2"
+
+
+def _parts(name: str) -> list[str]:
+    """The modules inside a public package that it offers by name, such as ``nn.functional``."""
+    source = PACKAGE / name / "__init__.py"
+    if not source.is_file():
+        return []
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    parts = []
+    for node in tree.body:
+        # A function may hide the module that it is in; only what is imported as a module is one.
+        if isinstance(node, ast.ImportFrom) and node.module == f"flambeau.{name.replace('/', '.')}":
+            for part in (alias.name for alias in node.names):
+                inner = f"{name}/{part}"
+                parts += [part, *(f"{part}.{deeper}" for deeper in _parts(inner))]
+    return parts
 
 
 def _late() -> list[tuple[str, tuple[str, ...]]]:

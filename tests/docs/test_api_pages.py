@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +45,34 @@ def test_names_that_are_loaded_late_have_a_place() -> None:
 def test_every_public_submodule_has_a_page() -> None:
     pages = tool("docs_api_pages")
     assert set(flambeau._SUBMODULES) <= set(pages.PUBLIC)
+
+
+def test_modules_inside_packages_have_pages() -> None:
+    pages = tool("docs_api_pages")
+    found = {f"{name}.{part}" for name in pages.PUBLIC if name for part in pages._parts(name)}
+    assert {
+        "nn.functional",
+        "nn.init",
+        "nn.utils.rnn",
+        "optim.lr_scheduler",
+        "data.transforms",
+        "training.callbacks",
+        "training.metrics",
+    } <= found
+    for name in found:
+        assert isinstance(importlib.import_module(f"flambeau.{name}"), ModuleType)
+
+
+def test_sessions_look_like_sessions() -> None:
+    changed = tool("docs_sessions").on_page_markdown
+    text = (
+        "```python\n>>> 1\n<BLANKLINE>\n```\n\n"
+        "```python\nx = 1\n>>> no\n```\n\n"
+        "    ```python\n    >>> 2\n    ```\n"
+    )
+    assert changed(text, page=None) == text.replace("```python\n>>>", "```pycon\n>>>").replace(
+        "```python\n    >>>", "```pycon\n    >>>"
+    ).replace("<BLANKLINE>", "")
 
 
 def test_sessions_get_fences() -> None:

@@ -5,6 +5,8 @@ session (``>>>``) must print what it shows. A block with ``title="step.py"`` run
 file. A block is left out when the line before it says why:
 
     <!-- not run: reason -->
+
+In a table whose last column is headed ``flambeau``, the code in that column runs as well, row by row.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`]*)$")
 _TITLE = re.compile(r'title="([^"]+\.py)"')
+_TABLE = re.compile(r"^\|.*\| *flambeau *\|$")
+_CODE = re.compile(r"`([^`]+)`")
 _NOT_RUN = re.compile(r"^ *<!-- not run: \S.*-->$")
 
 
@@ -36,12 +40,17 @@ class Block:
 
 
 def python_blocks(text: str) -> list[Block]:
-    """The blocks of a page that are to run."""
+    """The blocks of a page that are to run, and the rows of tables."""
     lines = text.splitlines()
     blocks = []
     i = 0
+    in_table = False
     while i < len(lines):
         opening = _FENCE.match(lines[i])
+        if in_table and lines[i].startswith("|"):
+            cell = lines[i].rstrip().removesuffix("|").rpartition("|")[2]
+            blocks += [Block(code + "\n", i) for code in _CODE.findall(cell)]
+        in_table = lines[i].startswith("|") and (in_table or _TABLE.match(lines[i]) is not None)
         i += 1
         if opening is None:
             continue
@@ -134,6 +143,14 @@ raise AssertionError("inside another block")
 
 def test_blocks_are_found_in_order() -> None:
     assert [block.line for block in python_blocks(PAGE)] == [3, 18, 22]
+
+
+def test_rows_of_tables_are_found() -> None:
+    page = (
+        "| a | flambeau |\n|---|---|\n| `no` | `x = 1`, a number |\n| - | `y = 2` |\n\n"
+        "| a | b |\n|---|---|\n| `a` | `b` |\n"
+    )
+    assert [(block.code, block.line) for block in python_blocks(page)] == [("x = 1\n", 2), ("y = 2\n", 3)]
 
 
 def test_blocks_share_a_namespace() -> None:
