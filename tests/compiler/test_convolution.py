@@ -80,6 +80,9 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((9, 7, 4, 4), (230, 7, 1, 1), {"strides": (1, 1), "padding": ((0, 0), (0, 0))}),
     ((5, 4, 40), (6, 4, 3), {"strides": (2,), "padding": ((1, 2),), "lhs_dilation": (2,)}),
     ((2, 3, 4, 5, 6), (4, 3, 2, 3, 2), {"strides": (1, 2, 1), "padding": ((0, 1), (1, 0), (0, 0))}),
+    ((3, 6, 9, 8), (6, 1, 3, 3), {"strides": (1, 2), "padding": ((1, 1), (1, 0)), "groups": 6}),
+    ((3, 4, 9, 8), (12, 1, 2, 3),
+     {"strides": (1, 1), "padding": ((1, 1), (2, 1)), "groups": 4, "lhs_dilation": (2, 2)}),
     ((2, 3, 5, 1), (3, 3, 3, 1), {"strides": (1, 1), "padding": ((1, 1), (0, 0))}),
 ]  # fmt: skip
 
@@ -221,6 +224,19 @@ def test_axes_are_made_one_where_sizes_allow_it() -> None:
     sizes, made = merged_columns(kernel, [4, 8, 8], [3, 1, 1], strides)
     assert sizes == (1, 4, 64, 1, 4, 64, 1, 1, 3)
     assert made == ((3, 0, 0, 0, 1, 1, 1), (0, 0, 192, 1, 0, 0, 64), (64, 0, 320, 1, 0, 0, 0))
+
+
+def test_results_that_meet_no_input_have_their_epilogue_all_the_same() -> None:
+    rng = np.random.default_rng(7)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((2, 3, 5, 5), (4, 3, 1, 1)))
+    b = rng.standard_normal(4).astype(np.float32)
+
+    def f(x: Var, w: Var, b: Var) -> Var:
+        y = conv_general(x, w, lhs_dilation=(2, 2))
+        return e.relu(e.add(y, broadcast(b, y.shape, (1,))))
+
+    wanted = by_definition(x, w, strides=(1, 1), padding=((0, 0), (0, 0)), lhs_dilation=(2, 2))
+    assert same_bits(run(f, x, w, b), np.maximum(wanted + b[:, None, None], 0))
 
 
 def test_no_element_and_no_channel() -> None:

@@ -15,13 +15,14 @@ gradients are convolutions again; that of the weight has the examples and positi
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
-from flambeau.compiler.partition import Group
-from flambeau.compiler.tasks import Body, Part, Place, Sources, Task, merged, stride_kinds
+from flambeau.compiler.partition import WRITTEN_OUT, Group
+from flambeau.compiler.tasks import Body, Part, Place, Sources, Task, merged, pointwise, stride_kinds
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph
@@ -102,15 +103,21 @@ def convolution_tasks(
     (out,) = node.outputs
     shape: tuple[int, ...] = graph.types[out].shape  # type: ignore[assignment]
     dtype = graph.types[out].dtype
+
+    def epilogue(body: Body, product: int) -> Body:
+        body.values[out] = product
+        for i in group.nodes:
+            if i != group.root:
+                body.compute(graph.nodes[i])
+        for v in group.outputs:
+            body.store(v)
+        return body
+
     body = Body(graph, sources)
     a = body.add("load", dtype, operand=body.operand(dtype, Role.IN, w))
     b = body.add("load", dtype, operand=body.operand(dtype, Role.IN, x))
-    body.values[out] = body.add("contract", dtype, (a, b))
-    for i in group.nodes:
-        if i != group.root:
-            body.compute(graph.nodes[i])
-    for v in group.outputs:
-        body.store(v)
+    epilogue(body, body.add("contract", dtype, (a, b)))
+    single = attrs["groups"] != 1 and w.shape[1] == 1  # each result meets one channel
 
     lows = [low for low, _ in attrs["padding"]]
     per_axis = (attrs["strides"], lows, attrs["lhs_dilation"], attrs["rhs_dilation"])
@@ -120,7 +127,14 @@ def convolution_tasks(
     x = padded(x, low, high, [0] * len(low))
     tasks = []
     for classes in itertools.product(*axes):
-        if all(c.count for c in classes):
+        if not all(c.count for c in classes):
+            continue
+        taps = math.prod(c.taps for c in classes)
+        if taps == 0 or (single and taps <= WRITTEN_OUT):
+            own = Body(graph, sources)
+            epilogue(own, _chain(own, x, w, attrs["groups"], shape, classes, low[2:], dtype))
+            tasks.append(_written_out(own, attrs["groups"], w.shape[0], shape, classes))
+        else:
             tasks.append(_class_task(body, x, w, attrs["groups"], shape, classes, low[2:], copy))
     return tasks
 
@@ -145,23 +159,13 @@ def _class_task(
         found = merged(w, [depth_axes])
         assert found is not None
     (a_step,) = found
-    offset = x.offset + sum(
-        (c.begin + a) * x.strides[i] for c, a, i in zip(classes, low, spatial, strict=True)
-    )
+    begins = [c.begin + a for c, a in zip(classes, low, strict=True)]
+    offset = x.offset + sum(a * s for a, s in zip(begins, x.strides[2:], strict=True))
     x = View(x.base, x.shape, x.strides, offset)
-    whole = all(c.step == 1 for c in classes)
     places: list[tuple[DType, Role, Place]] = [
         (body.operands[0][0], Role.IN, w), (body.operands[1][0], Role.IN, x)
     ]  # fmt: skip
-    ranges = [(c.start, c.step, c.count) for c in classes]
-    for dtype, role, place in body.operands[2:]:
-        assert not isinstance(place, Part)
-        if whole:
-            places.append((dtype, role, place))
-        elif isinstance(place, View):
-            places.append((dtype, role, _part(place, ranges)))
-        else:
-            places.append((dtype, role, Part(_part(View.dense(place, shape), ranges))))
+    places += [(dtype, role, _class_place(place, shape, classes)) for dtype, role, place in body.operands[2:]]
     shape = (shape[0], shape[1], *[c.count for c in classes])
 
     batch = [groups] if groups != 1 else []
@@ -181,13 +185,8 @@ def _class_task(
         steps(0, [x.strides[0], *window], [x.strides[1], *within], w.shape[1] * x.strides[1]),
     ]
     for _, _, place in places[2:]:
-        own = (
-            place
-            if isinstance(place, View)
-            else place.view
-            if isinstance(place, Part)
-            else View.dense(place, shape)
-        )
+        own = place.view if isinstance(place, Part) else place
+        own = View.dense(own, shape) if isinstance(own, int) else own
         of_columns = [own.strides[0], *[own.strides[i] for i in spatial]]
         strides.append(steps(own.strides[1], of_columns, none, rows * own.strides[1]))
     axes = [AxisKind.GRID] * (len(batch) + 1)
@@ -203,13 +202,78 @@ def _class_task(
     return Task(kernel, sizes, tuple([tuple(s) for s in strides]), [place for _, _, place in places])
 
 
+def _class_place(place: Place, shape: tuple[int, ...], classes: Sequence[_Class]) -> Place:
+    """What of an operand over all results belongs to those of a class."""
+    assert not isinstance(place, Part)
+    if all(c.step == 1 for c in classes):
+        return place
+    ranges = [(c.start, c.step, c.count) for c in classes]
+    if isinstance(place, View):
+        return _part(place, ranges)
+    return Part(_part(View.dense(place, shape), ranges))
+
+
 def _part(view: View, ranges: Sequence[tuple[int, int, int]]) -> View:
     """From each axis but the first two ``count`` elements from ``start`` on, ``step`` apart."""
     offset = view.offset + sum(a * s for (a, _, _), s in zip(ranges, view.strides[2:], strict=True))
     strides = [s * step for (_, step, _), s in zip(ranges, view.strides[2:], strict=True)]
-    return View(
-        view.base, (*view.shape[:2], *[n for _, _, n in ranges]), (*view.strides[:2], *strides), offset
-    )
+    shape = (*view.shape[:2], *[n for _, _, n in ranges])
+    return View(view.base, shape, (*view.strides[:2], *strides), offset)
+
+
+# --- few taps, one channel -------------------------------------------------------------------
+
+
+def _chain(
+    body: Body,
+    x: View,
+    w: View,
+    groups: int,
+    shape: tuple[int, ...],
+    classes: Sequence[_Class],
+    low: Sequence[int],
+    dtype: DType,
+) -> int:
+    """The same chain written out, one tap after the other: all of them work on whole rows of results."""
+    total = body.add("const", dtype, number=0.0)
+    w = _part(w, [(c.first, c.every, c.taps) for c in classes])
+    each = w.shape[0] // groups
+    counts = [c.count for c in classes]
+    points = (shape[0], groups, each, *counts)
+    window = [s * c.x_step for s, c in zip(x.strides[2:], classes, strict=True)]
+    for tap in itertools.product(*[range(c.taps) for c in classes]):
+        at = [c.begin + a + i * c.x_within for c, a, i in zip(classes, low, tap, strict=True)]
+        offset = x.offset + sum(i * s for i, s in zip(at, x.strides[2:], strict=True))
+        own = View(x.base, points, (x.strides[0], x.strides[1], 0, *window), offset)
+        one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, own))
+        offset = w.offset + sum(i * s for i, s in zip(tap, w.strides[2:], strict=True))
+        rows = (0, each * w.strides[0], w.strides[0], *[0] * len(counts))
+        weight = body.operand(dtype, Role.IN, View(w.base, points, rows, offset))
+        total = body.add("fma", dtype, (one, body.add("load", dtype, operand=weight), total))
+    return total
+
+
+def _written_out(
+    body: Body, groups: int, rows: int, shape: tuple[int, ...], classes: Sequence[_Class]
+) -> Task:
+    """The elementwise kernel of a chain and its epilogue, over (example, group, channel of it, position)."""
+    each = rows // groups
+    points = (shape[0], groups, each, *[c.count for c in classes])
+
+    def spread(place: Place) -> Place:
+        if isinstance(place, View) and len(place.shape) == len(points):
+            return place
+        own = _class_place(place, shape, classes)
+        view = own.view if isinstance(own, Part) else own
+        if isinstance(view, int):
+            view = View.dense(view, shape)
+        steps = (view.strides[0], each * view.strides[1], *view.strides[1:])
+        view = View(view.base, points, steps, view.offset)
+        return view if isinstance(place, View) else Part(view)
+
+    body.operands = [(dtype, role, spread(place)) for dtype, role, place in body.operands]
+    by_two = bool(classes) and 2 in (classes[-1].step, classes[-1].x_step)
+    return pointwise(body, points, by_two=by_two)
 
 
 def _kinds(
