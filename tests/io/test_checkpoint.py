@@ -13,6 +13,7 @@ import pytest
 
 import flambeau as fb
 from flambeau.errors import OperandError, WeightsError
+from flambeau.io.checkpoint import _digest
 from flambeau.io.packing import pack, unpack
 
 STATE = {
@@ -182,3 +183,11 @@ def test_dying_at_every_moment_of_saving(tmp_path: Path) -> None:
         assert _die_at(folder, moment).returncode == 9
         values.append(_check_after_death(folder, moment))
     assert values == sorted(values) and set(values) == {1, 2}
+
+
+@pytest.mark.parametrize("table", [{"format": 1}, {"format": 1, "files": [], "optimizer": 0, "state": 0}])
+def test_a_state_that_is_none(tmp_path: Path, table: dict[str, Any]) -> None:
+    table["digest"] = _digest(table)
+    (tmp_path / "state.json").write_text(json.dumps(table))
+    with pytest.raises(WeightsError, match="the file is no state of a checkpoint"):
+        fb.io.load_checkpoint(tmp_path)

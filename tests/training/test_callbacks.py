@@ -333,3 +333,41 @@ def test_watching_for_nan_records_nothing_again() -> None:
     assert model.module.seen.item() == 15
     assert model.run.steps is not None
     assert len(model.run.steps._train.explain()) == 1
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_loaders_go_on_within_an_epoch(tmp_path: Path, exact: bool) -> None:
+    """Also one that draws its order from NumPy and cannot tell its position."""
+
+    class Shuffled:
+        def __iter__(self) -> Any:
+            for rows in np.random.permutation(24).reshape(6, 4):
+                yield X[rows], Y[rows]
+
+    def train(*given: callbacks.Callback) -> bytes:
+        np.random.seed(1)
+        data = fb.data.TensorDataset(X, Y)
+        loader = fb.data.DataLoader(data, 4, shuffle=True, generator=1) if exact else Shuffled()
+        model = model_of()
+        note = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: np.random.random())
+        model.fit(loader, epochs=3, verbose=0, callbacks=[note, *given])
+        return model.module.weight.numpy().tobytes() + np.random.bytes(8)
+
+    whole = train()
+    steps = 0
+
+    class Stop(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            nonlocal steps
+            steps += 1
+            if steps == 11:
+                raise InterruptedError
+
+    for _ in range(2):
+        backup = callbacks.BackupAndRestore(tmp_path, save_freq=2)
+        if steps:
+            assert train(Stop(), backup) == whole
+        else:
+            with pytest.raises(InterruptedError):
+                train(Stop(), backup)
+    assert steps == 11 + 8

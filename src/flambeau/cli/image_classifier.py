@@ -195,9 +195,5 @@ def train(name: str, data: LabelledImages, settings: Settings, output: str, resu
 
 def count_right(model: Model, scale: Scale, data: LabelledImages) -> int:
     """How many test images the model puts in the right class."""
-    right = 0
-    for start in range(0, len(data.test_labels), _TEST_BATCH):
-        images = scale.apply(data.test_images[start : start + _TEST_BATCH])
-        guesses = model.predict(images, batch_size=_TEST_BATCH).numpy().argmax(axis=1)
-        right += int((guesses == data.test_labels[start : start + _TEST_BATCH]).sum())
-    return right
+    scores = model.predict(scale.apply(data.test_images), batch_size=_TEST_BATCH).numpy()
+    return int((scores.argmax(axis=1) == data.test_labels).sum())

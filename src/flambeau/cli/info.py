@@ -11,7 +11,12 @@ from typing import Any
 from flambeau.cli.arguments import HelpFormatter
 
 # Distributions that are not needed, and what for they are used where they are installed.
-_OPTIONAL = {"torch": "the tests compare with it"}
+_OPTIONAL = {
+    "rich": "progress bars",
+    "tensorboardX": "TensorBoard",
+    "tokenizers": "byte-pair tokenizers",
+    "torch": "the tests compare with it",
+}
 _NEEDED = ("numpy", "llvmlite", "ml_dtypes")
 
 

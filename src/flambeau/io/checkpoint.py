@@ -142,6 +142,17 @@ def load_checkpoint(path: FilePath) -> Checkpoint:
     """
     folder = Path(path)
     table = _read_table(folder / _STATE)
+    try:
+        return _read(folder, table)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(
+            f"{folder / _STATE}: the file is no state of a checkpoint: {error!r:.80}"
+        ) from None
+
+
+def _read(folder: Path, table: dict[str, Any]) -> Checkpoint:
     tensors: dict[str, dict[str, Tensor]] = {}
     for part in ("weights", "optimizer", "state"):
         path = folder / f"{part}.safetensors"
@@ -192,9 +203,10 @@ def _read_table(path: Path) -> dict[str, Any]:
         {name: value for name, value in table.items() if name != "digest"}
     ):
         raise WeightsError(f"{path}: the file is damaged: its contents do not have the digest it names")
-    if table["format"] != FORMAT:
+    if table.get("format") != FORMAT:
         raise _NewerError(
-            f"{path}: the checkpoint has format {table['format']}; this version of flambeau reads {FORMAT}"
+            f"{path}: the checkpoint has format {table.get('format')!r:.40}; "
+            f"this version of flambeau reads {FORMAT}"
         )
     return table
 

@@ -18,6 +18,7 @@ from flambeau.errors import OperandError, ShapeError
 from flambeau.ops.creation import asarray, zeros
 from flambeau.primitives.views import shape_text
 from flambeau.tensor import Tensor
+from flambeau.training.generators import random_state, set_random_state
 
 Inputs = tuple[Any, ...] | dict[str, Any]
 
@@ -118,8 +119,9 @@ class ArrayFeed:
 class LoaderFeed:
     """Batches of a loader: any iterable of ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
 
-    Where it has ``state_dict`` and ``load_state_dict``, these save and restore its position; else
-    batches before the position are drawn and thrown away.
+    Where it has ``state_dict`` and ``load_state_dict``, these save and restore its position.  Else
+    batches before the position are drawn again and thrown away, with the generators of random
+    numbers where they were when the epoch began, so that an order drawn from them is the same.
     """
 
     def __init__(
@@ -132,20 +134,32 @@ class LoaderFeed:
         self._exact = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
         self._position = 0
         self._skip = 0
+        self._began: dict[str, Any] | None = None  # the generators, where the loader cannot tell its position
 
     def example(self) -> Batch | None:
         return None  # drawing a batch would change what follows
 
     def begin(self) -> None:
         self._position = self._skip = 0
+        self._began = None if self._exact else random_state()
 
     def __iter__(self) -> Iterator[Batch]:
-        skip, self._skip = self._skip, 0
-        for i, item in enumerate(self.loader):
-            if i < skip:
-                continue
+        items = self._items() if self._skip else iter(self.loader)
+        self._skip = 0
+        for item in items:
             self._position += 1
             yield self._batch(item)
+
+    def _items(self) -> Iterator[Any]:
+        """The items after the position."""
+        now = random_state()
+        if self._began is not None:
+            set_random_state(self._began)
+        items = iter(self.loader)
+        for _ in range(self._skip):
+            next(items, None)
+        set_random_state(now)
+        return items
 
     def _batch(self, item: Any) -> Batch:
         parts = item if isinstance(item, (tuple, list)) else (item,)
@@ -163,14 +177,14 @@ class LoaderFeed:
 
     def state_dict(self) -> dict[str, Any]:
         state = self.loader.state_dict() if self._exact else None  # type: ignore[attr-defined]
-        return {"position": self._position, "loader": state}
+        return {"position": self._position, "loader": state, "began": self._began}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._position = state["position"]
         if self._exact and state["loader"] is not None:
             self.loader.load_state_dict(state["loader"])  # type: ignore[attr-defined]
         else:
-            self._skip = self._position
+            self._skip, self._began = self._position, state["began"]
 
 
 def _length(loader: Any) -> int | None:

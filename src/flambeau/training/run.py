@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random as python_random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from flambeau import random
 from flambeau.errors import OperandError
 from flambeau.io.checkpoint import Checkpoint, Checkpoints
 from flambeau.training import feeding
 from flambeau.training.callbacks.backup import BackupAndRestore
 from flambeau.training.callbacks.callback import CallbackList, Logs
 from flambeau.training.feeding import Batch, Feed
+from flambeau.training.generators import random_state, set_random_state
 from flambeau.training.metrics import Mean, Metric
 from flambeau.training.step import Measured, Steps
 
@@ -202,22 +199,3 @@ class Run:
             metric.load_state_dict(sums)
         model.history.load_state_dict(state["history"])
         set_random_state(state["random"])
-
-
-def random_state() -> dict[str, Any]:
-    """Where the default generators of flambeau, Python and NumPy are."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    return {
-        "flambeau": random.default_generator().state,
-        "python": python_random.getstate(),
-        "numpy": [kind, np.asarray(keys), position, has_gauss, gauss],
-    }
-
-
-def set_random_state(state: Mapping[str, Any]) -> None:
-    """Put the default generators where they were."""
-    key, counter = state["flambeau"]
-    random.default_generator().state = (key, counter)
-    version, words, gauss = state["python"]
-    python_random.setstate((version, tuple(words), gauss))
-    np.random.set_state(tuple(state["numpy"]))
