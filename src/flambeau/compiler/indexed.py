@@ -13,7 +13,17 @@ from dataclasses import dataclass
 
 from flambeau.compiler.kernel import AxisKind, Role
 from flambeau.compiler.partition import Group
-from flambeau.compiler.tasks import NOWHERE, STATUS, Body, Part, Sources, Task, copy_task, pointwise
+from flambeau.compiler.tasks import (
+    NOWHERE,
+    STATUS,
+    Body,
+    Part,
+    Sources,
+    Task,
+    converted_task,
+    copy_task,
+    pointwise,
+)
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType, bool_, float32, int64
 from flambeau.graph.graph import Graph, Node
@@ -131,7 +141,7 @@ class Indexed:
         wide = float32 if adds and self.dtype.floating and self.dtype.itemsize == 2 else self.dtype
         out = self.out if wide is self.dtype else self.fresh(self.shape, wide)
         whole = View.dense(out, self.shape)
-        tasks = [self._converted(x, self.dtype, out, wide)]
+        tasks = [converted_task(self.graph, x, self.dtype, out, wide)]
         count, ndim = len(indices), len(indices[0].shape)
         shape = updates.shape
         body = Body(self.graph, self.sources)
@@ -150,17 +160,8 @@ class Indexed:
             kinds = [AxisKind.SERIAL] * ndim + [AxisKind.GRID] * (len(shape) - ndim)
             tasks.append(pointwise(body, shape, kinds=kinds))
         if out != self.out:
-            tasks.append(self._converted(whole, wide, self.out, self.dtype))
+            tasks.append(converted_task(self.graph, whole, wide, self.out, self.dtype))
         return tasks
-
-    def _converted(self, source: View, dtype: DType, v: int, to: DType) -> Task:
-        if dtype is to:
-            return copy_task(self.graph, v, source, dtype)
-        body = Body(self.graph, Sources({}, {}))
-        made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
-        made = body.add("cast", to, (made,))
-        body.add("store", to, (made,), operand=body.operand(to, Role.OUT, v))
-        return pointwise(body, source.shape)
 
     # -- addresses ----------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut
 
 MOVES = frozenset(("pad", "concatenate"))
 INDEXED = frozenset(("gather", "in_range", "dynamic_slice", "dynamic_update_slice", "scatter", "scatter_add"))
+POSITIONS = frozenset(("argmax", "argmin", "reduce_all", "reduce_any"))
+RUNNING = frozenset(("cumsum", "cumprod", "cummax", "cummin", "linear_recurrence"))
 WRITING = frozenset(("dynamic_update_slice", "scatter", "scatter_add", "select_and_scatter"))
 WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
@@ -61,9 +63,9 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 class Group:
     """Nodes (by index) that run as one kernel, in order.
 
-    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "indexed", "control" or "host";
-    ``root`` is the node that gives the kernel its kind, of reductions the first; ``inner`` are the
-    partitions of the bodies of control flow.
+    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "indexed", "whole",
+    "control" or "host"; ``root`` is the node that gives the kernel its kind, of reductions the first;
+    ``inner`` are the partitions of the bodies of control flow.
     """
 
     kind: str
@@ -123,6 +125,8 @@ class _Planner:
             return "elementwise"
         if name in MOVES and out.dtype.kind != "complex":
             return "move"
+        if name in POSITIONS or name in RUNNING:
+            return "whole" if all(d.kind != "complex" for d in inputs) else "host"
         if name in INDEXED and out.dtype.kind != "complex":
             return "indexed"
         if name in WINDOWS and out.dtype in _REDUCED:
@@ -318,6 +322,12 @@ class _Planner:
             if self.may_join(group, found):
                 self._merge(group, found)
 
+    def alone(self) -> None:
+        """What is made of several kernels and takes nothing along."""
+        for i, kind in enumerate(self.kind):
+            if kind == "whole":
+                self._new("whole", i, root=i)
+
     def moves(self) -> None:
         for i, node in enumerate(self.nodes):
             if self.kind[i] != "move":
@@ -402,6 +412,7 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     planner.contractions()
     planner.reductions()
     planner.moves()
+    planner.alone()
     groups = planner.ordered()
     stored: set[int] = set()
     inside = {v: g for g in groups for i in g.nodes for v in graph.nodes[i].outputs}

@@ -18,6 +18,7 @@ from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks
 from flambeau.compiler.partition import Partition
+from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
     NOWHERE,
     STATUS,
@@ -229,6 +230,11 @@ class _Scheduler:
         if group.kind == "window":
             operands = [self._operand(v) for v in self.graph.nodes[group.root].inputs]
             for task in window_tasks(self.graph, group, self.sources, operands, self._fresh, self._padded):
+                self._add(task)
+            return
+        if group.kind == "whole":
+            operands = [self._operand(v) for v in nodes[0].inputs]
+            for task in whole_tasks(self.graph, nodes[0], operands, self._fresh):
                 self._add(task)
             return
         if group.kind == "indexed":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -179,6 +179,17 @@ def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
     return pointwise(body, source.shape)
 
 
+def converted_task(graph: Graph, source: View, dtype: DType, v: int, to: DType) -> Task:
+    """The kernel that copies a view into memory of value ``v``, as another dtype."""
+    if dtype is to:
+        return copy_task(graph, v, source, dtype)
+    body = Body(graph, Sources({}, {}))
+    made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
+    made = body.add("cast", to, (made,))
+    body.add("store", to, (made,), operand=body.operand(to, Role.OUT, v))
+    return pointwise(body, source.shape)
+
+
 def strides_of(place: Place, shape: Sequence[int]) -> tuple[int, ...]:
     """The steps of an operand over points of ``shape``."""
     if isinstance(place, View):
@@ -243,14 +254,21 @@ def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
     for v in group.outputs:
         if v in late:
             body.store(v)
+    return reduction_over(body, whole, reduced, wide_operands)
 
+
+def reduction_over(body: Body, whole: tuple[int, ...], reduced: Collection[int], wide: int) -> Task:
+    """The reduction kernel of a body over points of shape ``whole``.
+
+    The first ``wide`` operands have these axes, the others only those that are not ``reduced``.
+    """
     kept = [i for i in range(len(whole)) if i not in reduced]
     strides: list[list[int]] = []
     for number, (_, _, place) in enumerate(body.operands):
-        if number < wide_operands:
-            strides.append(list(place.strides if isinstance(place, View) else dense_strides(whole)))
+        if number < wide:
+            strides.append(list(strides_of(place, whole)))
             continue
-        own = place.strides if isinstance(place, View) else dense_strides([whole[i] for i in kept])
+        own = strides_of(place, [whole[i] for i in kept])
         spread = [0] * len(whole)
         for step, axis in zip(own, kept, strict=True):
             spread[axis] = step
