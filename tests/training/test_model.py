@@ -232,7 +232,10 @@ def test_a_wrong_size_fails_before_the_first_step(data: Any) -> None:
         model.fit(*data, verbose=0)
     text = str(caught.value)
     assert "(..., 17) is needed, not (32, 16)" in text and "weight has shape (3, 17)" in text
-    assert "in layer Net.second" in text
+    assert re.search(
+        r"in layer Net.second, made at test_model.py:\d+ in __init__: self.second = fb.nn.Linear\(17, 3\)$",
+        text,
+    )
     assert re.search(r"at test_model.py:\d+ in forward: return self.second\(x\)", text)
     assert weights_of(module) == before
 

@@ -9,6 +9,7 @@ from flambeau.devices import Device
 from flambeau.dtypes import ALL
 from flambeau.engine.tape import THREAD, Tape
 from flambeau.errors import DTypeError, OperandError, TraceError
+from flambeau.graph.where import NOWHERE, Where, caller
 from flambeau.nn import state
 from flambeau.nn.hooks import Hooks, RemovableHandle
 from flambeau.nn.parameter import Parameter
@@ -44,10 +45,12 @@ class Module:
     _before: Hooks
     _after: Hooks
     _name: str
+    _made: Where  # the user's line that made it, shown where its sizes turn out to be wrong
 
     def __init__(self) -> None:
         own: list[tuple[str, Any]] = [("_parameters", {}), ("_buffers", {}), ("_modules", {})]
         own += [("_transient", set()), ("_before", {}), ("_after", {}), ("_name", ""), ("training", True)]
+        own.append(("_made", caller()))
         for name, value in own:
             object.__setattr__(self, name, value)
 
@@ -411,6 +414,7 @@ class Module:
     def __getstate__(self) -> dict[str, Any]:
         kept = dict(self.__dict__)
         kept.pop("_flambeau_compiled", None)  # compiled methods are recorded anew
+        kept["_made"] = NOWHERE
         return kept
 
     def extra_repr(self) -> str:

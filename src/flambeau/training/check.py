@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flambeau import random
+from flambeau.errors import FlambeauError
+from flambeau.nn.module import Module
 from flambeau.tensor import Tensor
 from flambeau.transforms import tree
 from flambeau.transforms.capture import Snapshot
@@ -49,3 +52,16 @@ def run(function: Function, *args: Any) -> Any:
 def types_of(x: Any) -> Any:
     """The types of all tensors in a tree."""
     return tree.map_leaves(lambda leaf: leaf._value.type if isinstance(leaf, Tensor) else leaf, x)
+
+
+def name_origin(error: FlambeauError, module: Module) -> None:
+    """Add to the message of an error inside a layer which line made that layer."""
+    found = re.search(r"\n  in layer [^.\n]+\.([^\n]+)$", str(error.args[0])) if error.args else None
+    if found is None:
+        return
+    try:
+        place = str(module.get_submodule(found[1])._made)
+    except AttributeError:
+        return  # the layer has another name where it was called
+    if place:
+        error.args = (f"{error.args[0]}, made {place}", *error.args[1:])

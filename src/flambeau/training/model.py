@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from flambeau.errors import OperandError, TraceError
+from flambeau.errors import DTypeError, OperandError, ShapeError, TraceError
 from flambeau.graph.types import TensorType
 from flambeau.io import load_weights, save_weights
 from flambeau.io.weights import FilePath
@@ -375,6 +375,9 @@ class Model:
 
         try:
             outputs = check.record(whole, batch.inputs, batch.targets, batch.weights)
+        except (ShapeError, DTypeError) as error:
+            check.name_origin(error, self.module)
+            raise
         except TraceError:
             if not self.run_eagerly:
                 raise
