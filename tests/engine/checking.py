@@ -264,6 +264,10 @@ def _bound(node: Node, operands: Sequence[np.ndarray], want: np.ndarray) -> np.n
             else:
                 k = math.prod(operands[1].shape[1:])
             return np.asarray(2 * k * eps * total + tiny * max(1, k))
+        if name == "reduce_window" and node.attrs["kind"] == "sum":
+            total = node.primitive.reference(np.abs(operands[0].astype(np.float64)), **node.attrs)
+            k = math.prod(node.attrs["window"])
+            return np.asarray(2 * k * eps * total + tiny * k)
         if name in ("reduce_sum", "reduce_prod"):
             x = np.abs(operands[0].astype(np.float64))
             axes = node.attrs["axes"]

@@ -11,6 +11,7 @@ import numpy as np
 
 import flambeau as fb
 from flambeau.engine.tape import THREAD
+from flambeau.nn import functional as F
 from flambeau.primitives.contract import dot_general
 from flambeau.tensor import Tensor
 
@@ -386,6 +387,54 @@ class Program:
         made = THREAD.tape.record(dot_general, ((cx, cy), (bx, by)), (x._value, y._value))
         self.keep("dot_general", Tensor(made))
 
+    def images(self) -> Tensor | None:
+        """A value as (examples, channels, one or two spatial axes)."""
+        x = self.pick("float", 1)
+        if x is None or x.size == 0 or x.ndim > 4:
+            return None
+        return x if x.ndim > 2 else fb.reshape(x, (1,) * (3 - x.ndim) + x.shape)
+
+    def conv(self) -> None:
+        x = self.images()
+        if x is None:
+            return
+        r = self.random
+        space, channels = x.shape[2:], x.shape[1]
+        groups = r.choice((1, channels))
+        padding = tuple(r.randint(0, 2) for _ in space)
+        window = [r.randint(1, min(3, n + 2 * p)) for n, p in zip(space, padding, strict=True)]
+        stride = tuple(r.choice((1, 1, 2, 3)) for _ in space)
+        outs = groups * r.choice((1, 2))
+        if outs * math.prod(n + 4 for n in space) * x.shape[0] > MOST:
+            return
+        w = self.leaf((outs, channels // groups, *window), x.dtype)
+        function = F.conv1d if len(space) == 1 else F.conv2d
+        y = function(x, w, None, stride, padding, 1, groups)
+        if r.random() < 0.5:
+            y = fb.relu(y + self.leaf((outs, *[1] * len(space)), x.dtype))
+        self.keep(f"conv {window} {stride} {padding} {groups}", y)
+
+    def pool(self) -> None:
+        x = self.images()
+        if x is None:
+            return
+        r = self.random
+        space = x.shape[2:]
+        window = tuple(r.randint(1, min(3, n)) for n in space)
+        stride = tuple(r.choice((1, 2, 3)) for _ in space)
+        padding = tuple(r.randint(0, k // 2) for k in window)
+        names = ("max_pool1d", "avg_pool1d") if len(space) == 1 else ("max_pool2d", "avg_pool2d")
+        name = r.choice(names)
+        self.keep(f"{name} {window} {stride} {padding}", getattr(F, name)(x, window, stride, padding))
+
+    def running(self) -> None:
+        x = self.pick("float int", 1)
+        if x is None or 0 in x.shape:
+            return
+        axis = self.random.randrange(x.ndim)
+        name = self.random.choice(("cumulative_sum", "cumulative_max", "argmax", "argmin"))
+        self.keep(f"{name} {axis}", getattr(fb, name)(x, axis=axis))
+
     def gather(self) -> None:
         x = self.pick("float int", 1)
         if x is None:
@@ -477,6 +526,7 @@ STEPS: dict[str, tuple[Callable[[Program], None], float]] = {
     "flip": (Program.flip, 1), "broadcast": (Program.broadcast, 1), "concat": (Program.concat, 0.6),
     "pad": (Program.pad, 0.4), "reduce": (Program.reduce, 3), "normalize": (Program.normalize, 1),
     "truth": (Program.truth, 0.5), "matmul": (Program.matmul, 1.5), "contract": (Program.contract, 1),
+    "conv": (Program.conv, 0.7), "pool": (Program.pool, 0.7), "running": (Program.running, 0.5),
     "gather": (Program.gather, 1), "update": (Program.update, 1), "augment": (Program.augment, 1),
     "detach": (Program.detach, 0.4), "no_grad": (Program.without_gradient, 0.4),
 }  # fmt: skip
