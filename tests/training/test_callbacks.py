@@ -16,10 +16,11 @@ X = np.random.default_rng(0).standard_normal((24, 4)).astype(np.float32)
 Y = X @ np.array([[1.0], [2.0], [-1.0], [0.5]], np.float32)
 
 
-def model_of(lr: float = 0.1, module: fb.nn.Module | None = None) -> fb.Model:
+def model_of(lr: float = 0.1, module: fb.nn.Module | None = None, eager: bool = True) -> fb.Model:
+    """A model whose steps are not compiled unless it matters: recording takes longer than these steps."""
     fb.random.seed(0)
     model = fb.Model(module or fb.nn.Linear(4, 1))
-    model.compile(fb.optim.SGD(model.parameters(), lr=lr), "mse_loss", ["mae"])
+    model.compile(fb.optim.SGD(model.parameters(), lr=lr), "mse_loss", ["mae"], run_eagerly=eager)
     return model
 
 
@@ -141,7 +142,7 @@ def test_learning_rates() -> None:
 
 
 def test_a_changing_rate_compiles_nothing() -> None:
-    model = model_of()
+    model = model_of(eager=False)
     fit(model, callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1)), epochs=6)
     assert model.run.steps is not None
     assert len(model.run.steps._train.explain()) == 1
@@ -328,7 +329,7 @@ def test_watching_for_nan_records_nothing_again() -> None:
                 self.seen = self.seen + 1.0
             return self.inner(x)
 
-    model = model_of(module=Counts())
+    model = model_of(module=Counts(), eager=False)
     fit(model, callbacks.TerminateOnNaN(), callbacks.EarlyStopping("loss", restore_best_weights=True))
     assert model.module.seen.item() == 15
     assert model.run.steps is not None

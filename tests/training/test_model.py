@@ -95,9 +95,9 @@ def test_evaluate_and_predict(data: Any) -> None:
 
 def test_validation(data: Any) -> None:
     x, y = data
-    one = model_of(network(), ["accuracy"])
+    one = model_of(network(), ["accuracy"], run_eagerly=True)
     first = one.fit(x, y, epochs=2, validation_split=0.2, verbose=0).history
-    two = model_of(network(), ["accuracy"])
+    two = model_of(network(), ["accuracy"], run_eagerly=True)
     second = two.fit(x[:72], y[:72], epochs=2, validation_data=(x[72:], y[72:]), verbose=0).history
     assert first == second
     assert list(first) == ["loss", "accuracy", "val_loss", "val_accuracy"]
@@ -108,9 +108,9 @@ def test_loaders(data: Any) -> None:
     x, y = data
 
     one, three = network(), network()
-    model_of(one).fit(x, y, epochs=2, shuffle=False, verbose=0)
+    model_of(one, run_eagerly=True).fit(x, y, epochs=2, shuffle=False, verbose=0)
     loader = fb.data.DataLoader(fb.data.TensorDataset(fb.asarray(x), fb.asarray(y)), batch_size=32)
-    model = model_of(three)
+    model = model_of(three, run_eagerly=True)
     model.fit(loader, epochs=2, verbose=0, validation_data=loader)
     assert weights_of(one) == weights_of(three)
     assert model.evaluate(loader) == model.evaluate(x, y)
@@ -131,7 +131,7 @@ def test_several_inputs(data: Any) -> None:
     found = []
     for inputs in ((x[:, :2], x[:, 2:]), {"right": x[:, 2:], "left": x[:, :2]}):
         fb.random.seed(0)
-        model = model_of(Two())
+        model = model_of(Two(), run_eagerly=True)
         model.fit(inputs, y, verbose=0)
         found.append(model.predict(inputs).numpy().tobytes())
     assert found[0] == found[1]
@@ -162,7 +162,7 @@ def test_weights_of_examples_and_classes(data: Any, rng: np.random.Generator) ->
     each = np.log(np.exp(logits).sum(1)) - logits[np.arange(90), y]
     total = w * np.array([table[int(c)] for c in y])
     model = fb.Model(module)
-    model.compile(fb.optim.SGD(module.parameters(), lr=0.0), "cross_entropy", ["accuracy"])
+    model.compile(fb.optim.SGD(module.parameters(), lr=0.0), "cross_entropy", ["accuracy"], run_eagerly=True)
     history = model.fit(x, y, sample_weight=w, class_weight=table, batch_size=90, verbose=0).history
     assert history["loss"][0] == pytest.approx((each * total).mean(), rel=1e-5)
     hits = logits.argmax(1) == y
@@ -186,11 +186,11 @@ def test_mixed_precision(data: Any) -> None:
             seen.append((x.dtype, y.dtype, next(self.inner.parameters()).dtype))
             return y
 
-    model = model_of(Watch(module))
+    model = model_of(Watch(module), run_eagerly=True)
     history = model.fit(x, y, epochs=3, mixed_precision=True, verbose=0).history["loss"]
     assert set(seen) == {(fb.bfloat16,) * 3}
     assert all(p.dtype is fb.float32 and p.is_leaf for p in module.parameters())
-    full = model_of(exact).fit(x, y, epochs=3, verbose=0).history["loss"]
+    full = model_of(exact, run_eagerly=True).fit(x, y, epochs=3, verbose=0).history["loss"]
     np.testing.assert_allclose(history, full, rtol=0.02)
     assert history != full
     fine = [p.numpy() for p in module.parameters()]
@@ -202,7 +202,7 @@ def test_mixed_precision_by_hand(data: Any) -> None:
     x, y = data
     module, other = network(), network()
     model = fb.Model(module)
-    model.compile(fb.optim.SGD(module.parameters(), lr=0.5), "cross_entropy")
+    model.compile(fb.optim.SGD(module.parameters(), lr=0.5), "cross_entropy", run_eagerly=True)
     model.fit(x, y, batch_size=90, shuffle=False, mixed_precision=True, verbose=0)
     w1, b1, w2, b2 = other.parameters()
     half = [p.astype(fb.bfloat16) for p in (w1, b1, w2, b2)]
