@@ -19,6 +19,7 @@ from flambeau.engine.native import NativeExecutor
 from flambeau.graph.builder import Var
 from flambeau.graph.types import TensorType
 from flambeau.primitives import elementwise as e
+from flambeau.primitives.contract import matmul
 from flambeau.primitives.convolution import _input_gradient, _weight_gradient, conv_general, strided_windows
 from flambeau.primitives.indexing import pad_array
 from flambeau.primitives.views import broadcast, transpose
@@ -246,3 +247,23 @@ def test_no_element_and_no_channel() -> None:
     assert contraction.calls(plan(graph_of(conv_general, f32(0, 2, 5, 5), f32(3, 2, 3, 3)))[1][0],
         "", (3, 0, 3, 3, 2, 3, 3), ((18, 0, 0, 0, 1, 1, 1), (0, 50, 5, 1, 25, 5, 1), (9, 27, 3, 1, 0, 0, 0)),
         (), Pointer(0)) == []  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float16, dtypes.bfloat16], ids=lambda d: d.name)
+def test_16_bit_numbers_are_multiplied_in_float32_and_rounded_once(dtype: dtypes.DType) -> None:
+    rng = np.random.default_rng(8)
+    x, w = (rng.standard_normal(s).astype(dtype.numpy) for s in ((3, 5, 9, 10), (7, 5, 3, 3)))
+    wide_x, wide_w = x.astype(np.float32), w.astype(np.float32)
+    how: dict[str, Any] = {"strides": (1, 2), "padding": ((1, 1), (1, 0))}
+    wanted = by_definition(wide_x, wide_w, **how)
+    got = run(lambda x, w: conv_general(x, w, **how), x, w)
+    np.testing.assert_array_equal(got.view(np.uint16), wanted.astype(dtype.numpy).view(np.uint16))
+    got = run(lambda x, w: conv_general(x, w, accumulate=dtypes.float32, **how), x, w)
+    assert same_bits(got, wanted)
+    a, b = x.reshape(3, -1)[:, :45], w.reshape(-1, 45).T.copy()
+    product = defined(a.astype(np.float32), b.astype(np.float32)).astype(dtype.numpy)
+    got = run(lambda a, b: e.relu(matmul(a, b)), a.copy(), b)
+    np.testing.assert_array_equal(got, np.maximum(product, 0))
+    assert kinds(graph_of(matmul, TensorType((3, 45), dtype), TensorType((45, 7), dtype))) == [
+        "contraction dot_general"
+    ]

@@ -87,7 +87,7 @@ def test_softmax_is_three_passes() -> None:
     assert kinds(graph) == ["reduction reduce_max", "reduction sub exp reduce_sum", "elementwise div"]
 
 
-@pytest.mark.parametrize("dtype", [dtypes.int32, dtypes.complex64, dtypes.float16])
+@pytest.mark.parametrize("dtype", [dtypes.int32, dtypes.complex64])
 def test_products_of_other_dtypes_run_on_the_host(dtype: dtypes.DType) -> None:
     from flambeau.graph.types import TensorType
 

@@ -22,7 +22,17 @@ from math import gcd
 
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import WRITTEN_OUT, Group
-from flambeau.compiler.tasks import Body, Part, Place, Sources, Task, merged, pointwise, stride_kinds
+from flambeau.compiler.tasks import (
+    Body,
+    Part,
+    Place,
+    Sources,
+    Task,
+    computed_in,
+    merged,
+    pointwise,
+    stride_kinds,
+)
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph
@@ -102,10 +112,11 @@ def convolution_tasks(
     attrs = node.attrs
     (out,) = node.outputs
     shape: tuple[int, ...] = graph.types[out].shape  # type: ignore[assignment]
-    dtype = graph.types[out].dtype
+    dtype = computed_in(node, graph.types[out].dtype)
+    narrow = graph.types[out].dtype
 
     def epilogue(body: Body, product: int) -> Body:
-        body.values[out] = product
+        body.values[out] = product if narrow is dtype else body.add("cast", narrow, (product,))
         for i in group.nodes:
             if i != group.root:
                 body.compute(graph.nodes[i])

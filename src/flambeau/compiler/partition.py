@@ -134,8 +134,8 @@ class _Planner:
             return "window" if small or name == "reduce_window" else "host"
         if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
-        if name in CONTRACTIONS and out.dtype in (float32, float64) and inputs[0] is out.dtype:
-            return "contraction" if node.attrs["accumulate"] in (None, out.dtype) else "host"
+        if name in CONTRACTIONS and out.dtype.floating and inputs[0].floating:
+            return "contraction" if node.attrs["accumulate"] in (None, float32, float64) else "host"
         return "host"
 
     def _compiled(self, node: Node) -> bool:

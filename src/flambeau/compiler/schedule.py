@@ -25,7 +25,9 @@ from flambeau.compiler.tasks import (
     Part,
     Sources,
     Task,
+    computed_in,
     contraction_task,
+    converted_task,
     copy_task,
     elementwise_task,
     product_of,
@@ -105,7 +107,7 @@ class _Scheduler:
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
         self.failures: list[Failure] = []
-        self.pads: dict[Any, View] = {}  # what has been padded, and how
+        self.pads: dict[Any, View] = {}  # what has been padded or converted, and how
         self.tasks: list[AnyTask] = []
         self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
         self.slots = 1
@@ -173,6 +175,18 @@ class _Scheduler:
         v = -1 - len(self.extra)
         self.extra[v] = TensorType(shape, dtype)
         return v
+
+    def _as(self, view: View, dtype: DType) -> View:
+        """The same elements as another dtype, kept for others that ask for the same."""
+        if self._type(view.base).dtype is dtype:
+            return view
+        found = self.pads.get((view, dtype))
+        if found is None:
+            v = self._fresh(view.shape, dtype)
+            found = self.pads[view, dtype] = View.dense(v, view.shape).in_order_of(view)
+            self._need(view)
+            self._add(converted_task(self.graph, view, self._type(view.base).dtype, Part(found), dtype))
+        return found
 
     def _copy(self, view: View) -> View:
         """A dense copy of a view, as a value of its own."""
@@ -249,7 +263,8 @@ class _Scheduler:
             task = reduction_task(self.graph, group, self.sources)
         else:
             root = self.graph.nodes[group.root]
-            a, b = [self._operand(v) for v in root.inputs]
+            wide = computed_in(root, self.graph.types[root.outputs[0]].dtype)
+            a, b = [self._as(self._operand(v), wide) for v in root.inputs]
             if root.primitive.name == "conv_general":
                 given = self.graph, group, self.sources, a, b, self._copy, self._padded
                 for task in convolution_tasks(*given):

@@ -9,7 +9,7 @@ from typing import Any
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import REDUCTIONS, Group
 from flambeau.compiler.views import View, collapse, dense_strides
-from flambeau.dtypes import DType, int64, uint64
+from flambeau.dtypes import DType, float32, int64, uint64
 from flambeau.graph.graph import Graph, Node
 
 NOWHERE = -(1 << 60)  # the base of a view that only counts
@@ -179,14 +179,12 @@ def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
     return pointwise(body, source.shape)
 
 
-def converted_task(graph: Graph, source: View, dtype: DType, v: int, to: DType) -> Task:
-    """The kernel that copies a view into memory of value ``v``, as another dtype."""
-    if dtype is to:
-        return copy_task(graph, v, source, dtype)
+def converted_task(graph: Graph, source: View, dtype: DType, place: Place, to: DType) -> Task:
+    """The kernel that copies a view to a place, as another dtype where that differs."""
     body = Body(graph, Sources({}, {}))
     made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
-    made = body.add("cast", to, (made,))
-    body.add("store", to, (made,), operand=body.operand(to, Role.OUT, v))
+    made = made if dtype is to else body.add("cast", to, (made,))
+    body.add("store", to, (made,), operand=body.operand(to, Role.OUT, place))
     return pointwise(body, source.shape)
 
 
@@ -333,6 +331,12 @@ def product_of(graph: Graph, node: Node, a: View, b: View) -> Product:
     )
 
 
+def computed_in(node: Node, dtype: DType) -> DType:
+    """The dtype that a product or convolution with results of ``dtype`` is computed in."""
+    asked: DType | None = node.attrs["accumulate"]
+    return asked or (float32 if dtype.itemsize == 2 else dtype)
+
+
 def merged(view: View, blocks: Sequence[Sequence[int]]) -> list[int] | None:
     """One step per block of axes, or None where a block's axes cannot be walked with one step."""
     out = []
@@ -378,9 +382,11 @@ def contraction_task(graph: Graph, group: Group, sources: Sources, product: Prod
     body = Body(graph, sources)
     out = node.outputs[0]
     dtype = graph.types[out].dtype
-    x = body.add("load", dtype, operand=body.operand(dtype, Role.IN, a))
-    y = body.add("load", dtype, operand=body.operand(dtype, Role.IN, b))
-    body.values[out] = body.add("contract", dtype, (x, y))
+    wide = computed_in(node, dtype)
+    x = body.add("load", wide, operand=body.operand(wide, Role.IN, a))
+    y = body.add("load", wide, operand=body.operand(wide, Role.IN, b))
+    made = body.add("contract", wide, (x, y))
+    body.values[out] = made if wide is dtype else body.add("cast", dtype, (made,))
     for i in group.nodes:
         if i != group.root:
             body.compute(graph.nodes[i])
