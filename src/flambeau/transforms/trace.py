@@ -53,7 +53,7 @@ class Trace:
         return self._recording.structure
 
     def __str__(self) -> str:
-        return format_graph(self.graph, self.name)
+        return format_graph(self._recording.written, self.name)
 
     __repr__ = __str__
 

@@ -8,6 +8,7 @@ again finds its graph, and every graph derived from it, where they were left.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -80,6 +81,14 @@ class Recording:
         """The function as a graph of its inputs, what it captured, and its numbers, in that order."""
         return self.derive("graph", lambda: _graph(self.state, self.outputs))
 
+    @property
+    def written(self) -> Graph:
+        """The same graph, with the places of this recording.
+
+        ``graph`` is shared by all functions that record the same, and has the places of the first.
+        """
+        return _graph(self.state, self.outputs, self.places)
+
     def derive(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` gives, remembered with the recording for these outputs."""
         table = self.state.graphs
@@ -96,12 +105,28 @@ class Recording:
         return [*self.captured, *zip(self.numbers, dtypes, strict=True)]
 
 
-def _graph(state: State, outputs: Sequence[int]) -> Graph:
+def _graph(state: State, outputs: Sequence[int], places: Sequence[Any] = ()) -> Graph:
     flat = flatten(state)
     inputs = [*[flat.values[p] for p in flat.leaves], *flat.scalars]
     graph = Graph(flat.graph.types, flat.graph.inputs, flat.graph.nodes, [flat.values[p] for p in outputs])
     graph = without_fresh(graph)
+    if places:
+        graph = _placed(graph, places)
     return without_entries(subgraph(graph, inputs, graph.outputs))
+
+
+def _placed(graph: Graph, places: Sequence[Any]) -> Graph:
+    """The graph with nodes that were written where the tape has noted it for their entries."""
+    starts = [start for start, *_ in places]
+    nodes = []
+    for node in graph.nodes:
+        where = node.where
+        at = bisect_right(starts, where.entry) - 1
+        if where.entry >= 0 and at >= 0:
+            _, code, offset, layer = places[at]
+            where = Where(code, offset, layer, where.entry)
+        nodes.append(Node(node.primitive, node.inputs, node.attrs, node.outputs, where))
+    return Graph(graph.types, graph.inputs, nodes, graph.outputs)
 
 
 def without_fresh(graph: Graph) -> Graph:
