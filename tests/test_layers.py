@@ -21,7 +21,7 @@ LONGEST_FILE = 600
 
 # From the bottom up.  What stands on one line may import each other, without cycles.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("dtypes", "devices", "errors", "counts"),
+    ("dtypes", "devices", "errors", "counts", "hints"),
     ("graph",),
     ("primitives",),
     ("autodiff",),

@@ -433,7 +433,9 @@ def __getattr__(name: str) -> Any:
         return import_module(f"flambeau.{name}")
     module = _LATE.get(name)
     if module is None:
-        raise AttributeError(f"module 'flambeau' has no attribute {name!r}")
+        hints = import_module("flambeau.hints")
+        found = hints.hint(hints.FUNCTIONS, name)
+        raise AttributeError(f"module 'flambeau' has no attribute {name!r}{found}")
     found = globals()[name] = getattr(import_module(module), name)
     return found
 

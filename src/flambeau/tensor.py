@@ -6,7 +6,7 @@ Operators record on the thread's tape; looking at the values evaluates it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import ref
 
 import numpy as np
@@ -144,6 +144,13 @@ class Tensor(Methods):
         self._value = value
         self._grad: Tensor | None = None
         self._hooks: list[Callable[[Tensor], Tensor | None]] | None = None
+
+    if not TYPE_CHECKING:  # for a type checker, what is not there is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            from flambeau.hints import METHODS, hint
+
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint(METHODS, name)}")
 
     def _record(self, fn: Builder, attrs: tuple[Any, ...], *operands: Any) -> Any:
         """Record a builder on this tensor and others; one Tensor, or a tuple of them."""
