@@ -46,6 +46,7 @@ _A_STEP_BYTES = 4096
 
 # A launch is cut until it has so many tiles or until a tile takes so long, in nanoseconds.
 _TILES = 80
+_FEW_UNITS = 8
 _TILE_NS = 20_000.0
 _PACK_BYTES = 128 * 1024
 _PACK_DEPTH = 128
@@ -126,6 +127,8 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
             columns = _round_up(columns // 2, unit)
         elif rows > _ROW_UNIT and b_mode != B_BY_BLOCK:
             rows = _round_up(rows // 2, _ROW_UNIT)
+        elif facts.spread and rows >= 2 * _BLOCK_ROWS and units < _FEW_UNITS:
+            rows = _BLOCK_ROWS  # packs its columns once more, but lets a few threads share evenly
         else:
             break
     per_tile = max(1, min(int(_TILE_NS / unit_ns), -(-units // _TILES) if units > _TILES else units))
