@@ -365,6 +365,7 @@ class Tensor(Methods):
             owner = target.handle() if target.handle is not None else None
             if owner is not None:
                 owner._accumulate(g)
+        THREAD.tape.took_gradients()
 
     def _accumulate(self, g: Value) -> None:
         for hook in self._hooks or ():

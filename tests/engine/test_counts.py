@@ -283,3 +283,29 @@ def test_pending_operations_are_bounded() -> None:
         x = x + 1
         assert len(THREAD.tape.types) <= tape.PENDING_LIMIT + 2
     np.testing.assert_array_equal(x.numpy(), np.arange(4.0) + 3 * tape.PENDING_LIMIT)
+
+
+def test_training_that_never_looks_stays_short() -> None:
+    def train(steps: int, look: bool) -> list[float]:
+        w = fb.asarray(np.ones((1, 1)), requires_grad=True)
+        longest = 0
+        for _ in range(steps):
+            loss = fb.mean((points @ w - points) ** 2)
+            w.grad = None
+            loss.backward()
+            with fb.no_grad():
+                w -= 0.01 * w.grad
+            if look:
+                loss.item()
+            longest = max(longest, len(THREAD.tape.types))
+        assert longest < tape.GRADIENT_LIMIT + 32
+        values: list[float] = w.tolist()[0]
+        return values
+
+    points = fb.asarray(np.arange(4.0).reshape(4, 1) / 8)
+    looking = train(300, True)
+    before = fb.stats()
+    assert train(300, False) == looking
+    after = fb.stats()
+    assert after.runs - before.runs < 20
+    assert after.partitions - before.partitions <= 3

@@ -168,6 +168,9 @@ OUTSIDE: dict[str, bool] = {}  # whether the frames of a file are the user's
 
 PENDING_LIMIT = 4096
 PENDING_BYTES = 1 << 30
+# Taking a gradient walks over all that is pending, so where several are taken in turn, as in a training
+# that never looks at a value, it must not become long.
+GRADIENT_LIMIT = 512
 
 
 class Tape:
@@ -184,6 +187,7 @@ class Tape:
         "captured",
         "error",
         "flags",
+        "gradients",
         "guards",
         "held",
         "hooks",
@@ -213,6 +217,7 @@ class Tape:
         self.held = 0  # above 0 while positions are being worked with: no evaluation by overflow
         # of a function being compiled: what else it depends on, to be looked at before each call
         self.guards: list[tuple[Callable[[], Any], str]] = []
+        self.gradients = 0  # how many have been taken
         self.flags: list[bool] = []  # whether each position needs gradients, as far as it was asked
 
     # -- recording ----------------------------------------------------------------------------
@@ -329,6 +334,12 @@ class Tape:
         if position > PENDING_LIMIT or self.bytes > PENDING_BYTES:
             self._overflow()
         return tuple(made)
+
+    def took_gradients(self) -> None:
+        """Called when gradients have been handed out: evaluates if much is pending after several."""
+        self.gradients += 1
+        if self.gradients > 1 and len(self.types) > GRADIENT_LIMIT:
+            self._overflow()
 
     def _overflow(self) -> None:
         if not self.abstract and not self.held:
