@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+import flambeau
 from flambeau.compiler import cache
 from flambeau.engine.executors import use_executor
 from flambeau.engine.tape import THREAD, TRIE, Tape
@@ -28,6 +30,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C reaches this process and those it starts, also where a shell runs the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,6 +60,7 @@ def _start_afresh() -> None:
     THREAD.tape = Tape()
     random.seed(0)
     np.random.seed(0)
+    flambeau.random.seed(0)
 
 
 @pytest.fixture

@@ -19,4 +19,5 @@ if [ ! -x "$venv/bin/python" ]; then
     "$python" -m venv "$venv"
 fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-exec "$venv/bin/python" -m pytest "$@"
+# As many at a time as there are cores; `-n 0` runs them in one process, for a debugger.
+exec "$venv/bin/python" -m pytest -n auto --maxprocesses 8 --dist worksteal "$@"

@@ -74,6 +74,7 @@ def reference(op: str, arrays: list[np.ndarray], dtype: DType) -> np.ndarray:
         "bitwise_not": np.invert, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or,
         "bitwise_xor": np.bitwise_xor, "logical_not": np.logical_not, "logical_and": np.logical_and,
         "logical_or": np.logical_or, "logical_xor": np.logical_xor,
+        "shift_left": np.left_shift, "shift_right": np.right_shift,
     }  # fmt: skip
     if op == "fma":
         if x[0].dtype.kind in "iu":

@@ -194,7 +194,7 @@ def test_erasing_hides_a_rectangle_of_the_asked_area() -> None:
     for image in made:
         rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
         assert image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
-        assert 0.09 < image.mean() < 0.21 and 0.45 < len(rows) / len(columns) < 2.2
+        assert 0.085 < image.mean() < 0.22 and 0.4 < len(rows) / len(columns) < 2.5  # sides are whole numbers
     assert not T.RandomErasing(0.0).batch(made * 0).any()
 
 
