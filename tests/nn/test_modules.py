@@ -357,3 +357,23 @@ def test_narrow_targets_of_many_classes() -> None:
 def test_mse_of_different_shapes() -> None:
     with pytest.raises(ShapeError, match=r"mse.*\(2, 1\).*\(2\)|mse.*\(2, 1\).*\(2,\)"):
         nn.functional.mse_loss(fb.ones((2, 1)), fb.ones(2))
+
+
+def test_layers_in_lists_are_named_by_the_whole_path() -> None:
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([nn.ModuleDict({"up": nn.Linear(4, 4)}) for _ in range(2)])
+            self.blocks.append(nn.ModuleDict({"up": nn.Linear(4, 4)}))
+            self.blocks[2]["down"] = nn.Linear(5, 4)
+
+        def forward(self, x):
+            for block in self.blocks[1:]:  # a slice is another list, but leaves the names alone
+                x = block["up"](x)
+            return self.blocks[2]["down"](x)
+
+    net = Deep()
+    with pytest.raises(ShapeError, match=r"in layer Deep\.blocks\.2\.down$"):
+        net(fb.ones((3, 4)))
+    with pytest.raises(ShapeError, match=r"in layer Deep\.blocks\.1\.up$"):
+        net(fb.ones((3, 7)))

@@ -10,6 +10,20 @@ from flambeau.nn.module import Module
 from flambeau.ops.record import refuse
 
 
+class _Uncalled(Module):
+    """What is never called itself: its modules carry its name before their own, so that paths are whole."""
+
+    def _take_name(self, name: str) -> None:
+        super()._take_name(name)
+        for own, module in self._modules.items():
+            module._take_name(f"{name}.{own}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, Module) and self._name:
+            value._take_name(f"{self._name}.{name}")
+
+
 class _Listed(Module):
     """What ``Sequential`` and ``ModuleList`` share: modules in order, under the names "0", "1", ..."""
 
@@ -51,7 +65,10 @@ class _Listed(Module):
             return self._modules[self._name_at(index)]
         made = type(self)()
         for name in list(self._modules)[index]:
-            setattr(made, name if not name.isdigit() else str(len(made)), self._modules[name])
+            module = self._modules[name]
+            known_as = module._name
+            setattr(made, name if not name.isdigit() else str(len(made)), module)
+            module._take_name(known_as)
         return made
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -118,7 +135,7 @@ class Sequential(_Listed):
         return x
 
 
-class ModuleList(_Listed):
+class ModuleList(_Uncalled, _Listed):
     """Modules in a list: they are found by ``parameters()`` and the like, and used as you write it.
 
     >>> import flambeau as fb
@@ -148,7 +165,7 @@ class ModuleList(_Listed):
         return self._look([line.replace("\n", "\n  ") for line in lines])
 
 
-class ModuleDict(Module):
+class ModuleDict(_Uncalled):
     """Modules by name: they are found by ``parameters()`` and the like, and used as you write it.
 
     >>> import flambeau as fb

@@ -67,7 +67,7 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name, "_modules")
             self._modules[name] = value
-            object.__setattr__(value, "_name", name)
+            value._take_name(name)
         elif name in self._buffers:
             value = self._new_buffer(name, value)
         elif name in self._parameters and isinstance(value, Tensor):
@@ -192,6 +192,10 @@ class Module:
         if not isinstance(module, Module):
             refuse(OperandError(f"add_module: {name!r} needs a module, not {type(module).__name__}"))
         setattr(self, name, module)
+
+    def _take_name(self, name: str) -> None:
+        """Be called so in the paths of layers that errors and tables show."""
+        object.__setattr__(self, "_name", name)
 
     # -- running ------------------------------------------------------------------------------
 
