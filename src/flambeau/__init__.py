@@ -409,6 +409,7 @@ _LATE = {
             "cond",
             "custom_function",
             "detect_anomaly",
+            "explain",
             "grad",
             "gradcheck",
             "gradgradcheck",

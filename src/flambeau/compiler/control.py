@@ -15,6 +15,7 @@ from flambeau.compiler.bodies import bodies
 from flambeau.compiler.kernel import Bind, Branch, Call, Op, Pointer, Repeat, Role, Step, Swap
 from flambeau.compiler.memory import ALIGNMENT
 from flambeau.compiler.tasks import STATUS, Body, Sources, Task, copy_task, pointwise
+from flambeau.compiler.units import Unit
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
@@ -31,6 +32,7 @@ class Inner(Protocol):
     slots: int
     results: list[int]
     place: dict[int, Pointer]
+    units: list[Unit]
 
     def operations(self) -> list[Op]: ...
 
@@ -74,6 +76,7 @@ class ControlTask:
             if STATUS in inner.place and STATUS not in self.writes:
                 self.writes.append(STATUS)
             self._tensors.append(tensors)
+        self.written: list[list[Op]] = [[] for _ in self._inner]  # the operations of each body
         self._offsets: dict[Any, int] = {}
         self.workspace = 0
         for number, inner in enumerate(self._inner):
@@ -131,6 +134,10 @@ class ControlTask:
             else:
                 found[v] = View(v, x.shape[1:], x.strides[1:])
         return found
+
+    def units(self) -> list[list[Unit]]:
+        """What the tasks of each body came from."""
+        return [inner.units for inner in self._inner]
 
     # -- operations ---------------------------------------------------------------------------
 
@@ -224,6 +231,7 @@ class _Writer:
                 out.append(Branch(op.ahead, moved(op.condition), op.when))
             else:
                 out.append(op)
+        task.written[number] = list(out)
         return out
 
     # -- carried values -----------------------------------------------------------------------

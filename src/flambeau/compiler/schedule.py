@@ -33,6 +33,7 @@ from flambeau.compiler.tasks import (
     product_of,
     reduction_task,
 )
+from flambeau.compiler.units import Unit, enter_bodies
 from flambeau.compiler.views import MOVES_NOTHING, View, through
 from flambeau.compiler.windows import window_tasks
 from flambeau.dtypes import DType
@@ -78,6 +79,7 @@ class Schedule:
     kernels: int = 0
     status: int | None = None
     failures: list[Failure] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)  # what the tasks were, where that was asked for
 
     def operations(self) -> list[Op]:
         """What a program without host calls and without inputs to overwrite does."""
@@ -112,11 +114,15 @@ class _Scheduler:
         self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
         self.slots = 1
         self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
+        self.units: list[Unit] | None = None  # what each task is part of, where that is asked for
+        self.group: Any = None
 
     def run(self) -> Schedule:
         self._views()
         for group in self.partition.groups:
+            self.group = group
             self._group(group)
+        self.group = None
         if self.lying is None:
             outputs = [self._output(v) for v in self.graph.outputs]
         else:
@@ -223,6 +229,15 @@ class _Scheduler:
         for v in _writes(task):
             self.made.setdefault(v, len(self.tasks))
         self.tasks.append(task)
+        if self.units is not None:
+            self.units.append(self._unit(task))
+
+    def _unit(self, task: AnyTask) -> Unit:
+        group, nodes = self.group, self.graph.nodes
+        if group is None:
+            return Unit("output", [], None, task, self._type)
+        root = nodes[group.root] if group.root >= 0 else None
+        return Unit(group.kind, [nodes[i] for i in group.nodes], root, task, self._type)
 
     def _group(self, group: Any) -> None:
         nodes = [self.graph.nodes[i] for i in group.nodes]
@@ -299,6 +314,7 @@ class _Scheduler:
         def layout(body: Graph, inner: Partition, lying: Mapping[int, Operand]) -> Schedule:
             scheduler = _Scheduler(body, inner, frozenset(), 0, self.entry)
             scheduler.lying = lying
+            scheduler.units = None if self.units is None else []
             scheduler.failures = self.failures
             return scheduler.run()
 
@@ -404,14 +420,28 @@ class _Scheduler:
                     schedule.steps.append([])
                 calls = schedule.steps[-1]  # type: ignore[assignment]
             workspace = Pointer(ARENA, offsets[scratch[t]]) if t in scratch else Pointer(ARENA)
+            first = len(calls)
             if isinstance(task, ControlTask):
                 calls.extend(task.operations(place, workspace, self._new_slot, self._calls))
             else:
                 calls.extend(self._calls(task, place, workspace))
             schedule.kernels += 1
+            if self.units is not None:
+                self._describe(t, task, calls[first:])
         schedule.results = [place[v].slot for v in outputs]
         schedule.slots = self.slots
+        schedule.units = self.units or []
         return schedule
+
+    def _describe(self, t: int, task: Task | ControlTask, ops: list[Op]) -> None:
+        """Give the unit of a task its operations."""
+        assert self.units is not None
+        unit = self.units[t]
+        unit.ops = ops
+        unit.workspace = _workspace(task)
+        unit.at = sum(len(one.ops) for one in self.units[:t])
+        if isinstance(task, ControlTask):
+            enter_bodies(unit, task.units(), task.written)
 
     def _new_slot(self) -> int:
         self.slots += 1
@@ -495,10 +525,18 @@ def _workspace(task: AnyTask) -> int:
 
 
 def schedule(
-    graph: Graph, partition: Partition, donated: frozenset[int], numbers: int, entry: Entry
+    graph: Graph,
+    partition: Partition,
+    donated: frozenset[int],
+    numbers: int,
+    entry: Entry,
+    units: bool = False,
 ) -> Schedule:
     """Lay out ``graph`` for its sizes; ``entry(kernel)`` names a kernel's machine code.
 
-    The last ``numbers`` inputs are numbers, not buffers.
+    The last ``numbers`` inputs are numbers, not buffers.  With ``units`` the schedule says what its
+    tasks came from.
     """
-    return _Scheduler(graph, partition, donated, numbers, entry).run()
+    scheduler = _Scheduler(graph, partition, donated, numbers, entry)
+    scheduler.units = [] if units else None
+    return scheduler.run()

@@ -289,6 +289,7 @@ def _evaluate(tape: Tape, asked: tuple[Value, ...], own: bool) -> None:
     if own:
         THREAD.tape = fresh = Tape()
         fresh.layer = tape.layer
+    THREAD.running = tape, plan
     try:
         after = plan.run(tape, values)
     except NodeFailure as failure:
@@ -301,6 +302,8 @@ def _evaluate(tape: Tape, asked: tuple[Value, ...], own: bool) -> None:
         if own:
             THREAD.tape = tape  # interrupted: nothing was changed, everything is still pending
         raise
+    finally:
+        THREAD.running = None
     if own:
         if plan.leftover:
             carry_over(tape, THREAD.tape, values, plan.leftover)

@@ -212,7 +212,8 @@ class NativeExecutable:
     def _slots(self, step: HostStep) -> list[int]:
         return [self.plan.place[v].slot for v in step.outputs]
 
-    def submit(self, inputs: Sequence[Any]) -> Pending:
+    def bind(self, inputs: Sequence[Any]) -> tuple[list[int], list[Any], Buffer | None, Buffer | None]:
+        """An address for each slot, what owns their memory, the status word, and the numbers' memory."""
         # Slots in order: the arena, leaves, numbers, fresh outputs, results of host calls.
         held: list[Any] = [Buffer(self.arena) if self.arena else _EMPTY]
         held += inputs[: self.leaves]
@@ -238,6 +239,10 @@ class NativeExecutable:
             status = Buffer(16)
             status.view(np.int64, (2,))[:] = 0
             bases[self.plan.status] = status.ptr
+        return bases, held, status, numbers
+
+    def submit(self, inputs: Sequence[Any]) -> Pending:
+        bases, held, status, numbers = self.bind(inputs)
         for step in self.steps:
             if type(step) is Program:
                 if step.run(bases):
@@ -316,6 +321,11 @@ class NativeExecutor:
 
     def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> NativeExecutable:
         graph = compact(graph)
+        plan = self.plan(graph, donated, numbers)
+        return NativeExecutable(graph, plan, self.kernels.load(), numbers)
+
+    def plan(self, graph: Graph, donated: frozenset[int], numbers: int, units: bool = False) -> Schedule:
+        """The schedule of a compact graph; with ``units`` it says what its tasks came from."""
         key = structure(graph)
         found = self.partitions.get(key)
         if found is None:
@@ -323,8 +333,7 @@ class NativeExecutor:
                 self.partitions.clear()
             found = self.partitions[key] = partition(graph, supports)
             COUNTS.partitions += 1
-        plan = schedule(graph, found, donated, numbers, self.kernels.entry)
-        return NativeExecutable(graph, plan, self.kernels.load(), numbers)
+        return schedule(graph, found, donated, numbers, self.kernels.entry, units)
 
 
 def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:

@@ -411,6 +411,7 @@ class _Thread(threading.local):
 
     def __init__(self) -> None:
         self.tape = Tape()
+        self.running: tuple[Tape, Any] | None = None  # the recording that is being evaluated, and its plan
 
 
 THREAD = _Thread()

@@ -56,7 +56,8 @@ class Program:
 
     ``addresses`` maps entry names to machine code; ``slots`` is how many memory blocks the calls'
     pointers refer to; ``status_slot`` names the one whose first 8 bytes stop the program when they
-    are not 0.  A program may be run by several Python threads at once.  Raises ``KeyError`` for an
+    are not 0.  ``helpers`` is how many workers it uses besides its caller where that shall not depend
+    on its cost.  A program may be run by several Python threads at once.  Raises ``KeyError`` for an
     unknown entry, ``ValueError`` for a pointer into a slot that does not exist and ``OverflowError``
     for an integer of more than 64 bits.
 
@@ -68,7 +69,6 @@ class Program:
     __slots__ = (
         "_enter",
         "_frames",
-        "_helpers",
         "_pack",
         "_records",
         "_slots",
@@ -76,6 +76,7 @@ class Program:
         "_storage",
         "calls",
         "cost",
+        "helpers",
         "records",
         "status_slot",
     )
@@ -86,6 +87,7 @@ class Program:
         addresses: Mapping[str, int],
         slots: int,
         status_slot: int | None = None,
+        helpers: int | None = None,
     ) -> None:
         if status_slot is not None and not 0 <= status_slot < slots:
             raise ValueError(f"there is no slot {status_slot}: the program has {slots}")
@@ -96,7 +98,7 @@ class Program:
         self.status_slot = status_slot
         self._slots = slots
         self._records, self._sources, self._storage = _tables(ops, addresses, slots)
-        self._helpers = _helpers(weighted)
+        self.helpers = _helpers(weighted) if helpers is None else helpers
         self._pack = struct.Struct(f"{slots}q").pack_into
         kind = _CALL_HOLDING if self.cost < _HOLD_GIL else _CALL_RELEASING
         self._enter: Callable[[ctypes.c_void_p], int] = kind(native.entries().drive)
@@ -123,9 +125,9 @@ class Program:
                 self._pack(frame.words, 8 * native.HEADER_WORDS, *bases)
             except struct.error as error:
                 raise ValueError(f"{self._slots} addresses are needed: {error}") from None
-        code = self._together(frame) if self._helpers else self._enter(frame.address)
+        code = self._together(frame) if self.helpers else self._enter(frame.address)
         while code == native.AGAIN:  # here Python handles signals, which may raise
-            code = self._together(frame) if self._helpers else self._enter(frame.address)
+            code = self._together(frame) if self.helpers else self._enter(frame.address)
         status = frame.words[native.STATUS] if code == native.STOPPED else 0
         # After an exception the frame is not at its beginning, and is left to be collected instead.
         self._frames.append(frame)
@@ -139,10 +141,10 @@ class Program:
         team, turn = claimed
         try:
             frame.words[native.CONTROL] = team.control
-            team.begin(self._helpers)
+            team.begin(self.helpers)
             code = self._enter(frame.address)
             while code == native.WAKE:
-                team.begin(self._helpers)
+                team.begin(self.helpers)
                 code = self._enter(frame.address)
             return code
         finally:
@@ -179,7 +181,7 @@ def _tables(
                     sources.append(_NONE)
                     sources.append(argument)
             cost = int(min(max(op.cost, 0.0), _LONGEST))
-            parallel = int(op.tiles > 1 and cost >= _SPREAD)
+            parallel = int(is_shared(op))
             records += (
                 addresses[op.entry], op.tiles, first, len(op.args), cost, parallel, native.CALL, 0,
             )  # fmt: skip
@@ -207,6 +209,11 @@ def _tables(
     return array.array("q", records or [0]), array.array("q", sources or [0]), widest + counters
 
 
+def is_shared(call: Call) -> bool:
+    """Whether the tiles of a call are worth sharing among threads."""
+    return call.tiles > 1 and call.cost >= _SPREAD
+
+
 def _weighted(ops: Sequence[Op]) -> list[tuple[Call, int]]:
     """The calls, and how often each runs: both sides of a branch, a loop without known end some times."""
     times = [1] * len(ops)
@@ -221,7 +228,7 @@ def _weighted(ops: Sequence[Op]) -> list[tuple[Call, int]]:
 
 def _helpers(calls: Sequence[tuple[Call, int]]) -> int:
     """How many workers the program can use besides its caller."""
-    spread = [(call, times) for call, times in calls if call.tiles > 1 and call.cost >= _SPREAD]
+    spread = [(call, times) for call, times in calls if is_shared(call)]
     if sum(call.cost * times for call, times in spread) < _WAKE_NOBODY:
         return 0
     return max(1, *(min(call.tiles - 1, int(call.cost // _SHARE)) for call, _ in spread))

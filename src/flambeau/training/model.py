@@ -19,6 +19,7 @@ from flambeau.tensor import Tensor
 from flambeau.training import check, feeding, optimizers
 from flambeau.training.callbacks.backup import BackupAndRestore
 from flambeau.training.callbacks.callback import Callback, CallbackList
+from flambeau.training.explained import StepExplainer
 from flambeau.training.feeding import ArrayFeed, Batch, Feed, LoaderFeed
 from flambeau.training.history import History
 from flambeau.training.losses import Loss
@@ -30,6 +31,7 @@ from flambeau.training.step import Steps, call
 from flambeau.training.summary import summary_of
 from flambeau.transforms import tree
 from flambeau.transforms.compile import compile
+from flambeau.transforms.explain import Explanation
 
 
 class Model:
@@ -57,6 +59,7 @@ class Model:
             raise OperandError(f"Model: a module is needed, not a {type(module).__name__}")
         self.module = module
         self.history = History()
+        self.explanation: Explanation | None = None  # of a training step, where fit was asked for one
         self.stop_training = False
         self.run_eagerly = False
         self.global_clipnorm: float | None = None
@@ -126,6 +129,7 @@ class Model:
         validation_batch_size: int | None = None,
         gradient_accumulation_steps: int = 1,
         mixed_precision: bool = False,
+        explain: bool = False,
     ) -> History:
         """Train for ``epochs`` passes over the data, and return the figures of each.
 
@@ -148,6 +152,8 @@ class Model:
             gradient_accumulation_steps: How many batches make up one update; gradients are averaged
                 over all their examples, as in one large batch.
             mixed_precision: Compute in bfloat16, with float32 parameters, norms and losses.
+            explain: Print the kernels of a training step (the second, where there are several), as
+                ``fb.explain`` does; they are kept as ``explanation``.
 
         Raises:
             ShapeError: Before the first step, where layers, data and loss do not fit; the message names
@@ -186,6 +192,10 @@ class Model:
         self.history = History()
         self.stop_training = False
         self.run = Run(self, look, feed, validation, epochs, initial_epoch)
+        if explain:
+            steps = None if feed.steps is None else feed.steps * (epochs - initial_epoch)
+            self.run.explainer = StepExplainer(accumulate, steps)
+            self.explanation = self.run.explainer.explanation
         self.run.train(self._callbacks(given, verbose, epochs, feed.steps))
         return self.history
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flambeau.errors import OperandError
@@ -10,6 +11,7 @@ from flambeau.io.checkpoint import Checkpoint, Checkpoints
 from flambeau.training import feeding
 from flambeau.training.callbacks.backup import BackupAndRestore
 from flambeau.training.callbacks.callback import CallbackList, Logs
+from flambeau.training.explained import StepExplainer
 from flambeau.training.feeding import Batch, Feed
 from flambeau.training.generators import random_state, set_random_state
 from flambeau.training.metrics import Mean, Metric
@@ -44,6 +46,7 @@ class Run:
         self.batch = 0
         self.loss = Mean("loss")
         self.callbacks: CallbackList
+        self.explainer: StepExplainer | None = None
         self._example: Any = None  # shapes and dtypes of the batch that was looked at
         example = feed.example()
         if example is not None:
@@ -111,7 +114,8 @@ class Run:
         model.batch = batch
         steps = self.prepare(batch)
         callbacks.call("on_train_batch_begin", self.batch, {})
-        loss, measured = steps.train(batch)
+        with nullcontext() if self.explainer is None else self.explainer.step():
+            loss, measured = steps.train(batch)
         model.batch_loss = loss
         self._add(loss, measured, batch)
         self.batch += 1
