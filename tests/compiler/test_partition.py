@@ -11,6 +11,7 @@ from flambeau import dtypes
 from flambeau.compiler import partition as module
 from flambeau.compiler.partition import GROUP_LIMIT, OPERAND_LIMIT, Partition
 from flambeau.compiler.simplify import simplify
+from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.graph.builder import Var
 from flambeau.graph.graph import Graph
 from flambeau.primitives import elementwise as e
@@ -176,27 +177,25 @@ def random_graph(seed: int, size: int) -> Graph:
 
 
 def check(graph: Graph) -> Partition:
-    """Every group runs after what it reads, every node is in one group, what is read is stored."""
+    """Every group runs after what it reads, one group stores a value, what is read is stored."""
     found = parts(graph)
-    made = {v: g for g in found.groups for i in g.nodes for v in graph.nodes[i].outputs}
-    place = {g: n for n, g in enumerate(found.groups)}
-    seen = sorted(i for g in found.groups for i in g.nodes)
-    assert len(seen) == len(set(seen))
-    sources: dict[int, set[int]] = {v: {v} for v in graph.inputs}
-    for i, node in enumerate(graph.nodes):
-        read = {s for v in node.inputs for s in sources[v]}
+    storing = {v: n for n, g in enumerate(found.groups) for v in g.outputs}
+    assert sum(len(g.outputs) for g in found.groups) == len(storing) and set(storing) == found.stored
+    sources: dict[int, set[int]] = {v: set() for v in graph.inputs}
+    for node in graph.nodes:
+        view = node.primitive.name in (*MOVES_NOTHING, "constant")
         for v in node.outputs:
-            sources[v] = {v} if v in made else read
-        if i not in seen:
-            continue
-        own = made[node.outputs[0]]
-        assert own.nodes == sorted(own.nodes)
-        for v in read & set(made):
-            other = made[v]
-            assert other is own or place[other] < place[own]
-            assert other is own or v in found.stored
+            sources[v] = {s for u in node.inputs for s in sources[u]} if view else {v}
+    for n, group in enumerate(found.groups):
+        assert group.nodes == sorted(set(group.nodes))
+        made: set[int] = set()
+        for i in group.nodes:
+            for s in {s for v in graph.nodes[i].inputs for s in sources[v]}:
+                assert (s in made and (i != group.root or group.kind == "reduction")) or storing[s] < n
+            made.update(graph.nodes[i].outputs)
+        assert made.issuperset(group.outputs)
     for v in graph.outputs:
-        assert v not in made or v in found.stored
+        assert sources[v] <= found.stored
     return found
 
 

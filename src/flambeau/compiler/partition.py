@@ -7,7 +7,8 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 2. a contraction or a reduction of windows takes the elementwise group that alone consumes it as its epilogue;
 3. a reduction takes the elementwise group that produces its operand as its prologue, and the
    group that consumes it as its epilogue;
-4. padding and concatenation take the elementwise groups that produce their operands for them alone.
+4. padding and concatenation take the elementwise groups that produce their operands for them alone;
+5. kernels compute again what follows cheaply from what they read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from flambeau.compiler.bodies import CONTROL, bodies
+from flambeau.compiler.recompute import Recomputation
+from flambeau.compiler.scalar_ops import OPS, TRANSCENDENTAL
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.dtypes import (
     DType,
@@ -52,6 +55,7 @@ WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
+_CHEAP = OPS.difference(TRANSCENDENTAL)
 _REDUCED = frozenset(
     (float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
 )
@@ -218,6 +222,12 @@ class _Planner:
 
     def shape(self, i: int) -> tuple[object, ...]:
         return self.graph.types[self.nodes[i].outputs[0]].shape
+
+    def points(self, group: Group) -> tuple[object, ...]:
+        """The shape of what a group computes, before it is reduced."""
+        if group.kind == "reduction":
+            return self.graph.types[self.nodes[group.root].inputs[0]].shape
+        return self.shape(group.nodes[0] if group.root < 0 else group.root)
 
     def reads(self, nodes: list[int]) -> int:
         inside = {v for i in nodes for v in self.nodes[i].outputs}
@@ -414,17 +424,37 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     planner.moves()
     planner.alone()
     groups = planner.ordered()
-    stored: set[int] = set()
-    inside = {v: g for g in groups for i in g.nodes for v in graph.nodes[i].outputs}
-    wanted: set[int] = set(graph.outputs)
-    for i, node in enumerate(graph.nodes):
-        own = planner.group_of.get(i)
-        for v in node.inputs:
-            if inside.get(v) is not own or own is None:
-                wanted.add(v)
+    again = Recomputation(graph, planner.maker, _CHEAP, GROUP_LIMIT)
     for group in groups:
-        group.outputs = [v for i in group.nodes for v in graph.nodes[i].outputs if v in wanted]
+        group.nodes = again.extend(group.kind, group.nodes, group.root, planner.points(group))
+    wanted: set[int] = set(graph.outputs)
+    for group in groups:
+        made = {v for i in group.nodes for v in graph.nodes[i].outputs}
+        wanted.update(v for i in group.nodes for v in graph.nodes[i].inputs if v not in made)
+        if group.kind == "contraction":
+            wanted.update(graph.nodes[group.root].inputs)
+    for i, node in enumerate(graph.nodes):
+        if i not in planner.group_of:
+            wanted.update(node.inputs)
+    stored: set[int] = set()
+    for group in groups:
+        own = [i for i in group.nodes if planner.group_of[i] is group]
+        group.outputs = [v for i in own for v in graph.nodes[i].outputs if v in wanted]
         if group.kind in ("host", "control"):
             group.outputs = list(graph.nodes[group.nodes[0]].outputs)
+        else:
+            group.nodes = _needed(graph, group)
         stored.update(group.outputs)
     return Partition(groups, stored)
+
+
+def _needed(graph: Graph, group: Group) -> list[int]:
+    """The nodes of a group but for those that other groups were to read and compute again instead."""
+    wanted = set(group.outputs)
+    kept = []
+    for i in reversed(group.nodes):
+        node = graph.nodes[i]
+        if i == group.root or not wanted.isdisjoint(node.outputs):
+            kept.append(i)
+            wanted.update(node.inputs)
+    return kept[::-1]

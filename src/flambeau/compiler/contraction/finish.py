@@ -74,79 +74,86 @@ def write_finish(
 
     ``first`` says that no earlier chunk has left a sum.
     """
-    lanes = shape.lanes
-    with f.loop(f.i64(0), block.rows, 1) as row, f.loop(f.i64(0), block.columns, lanes) as column:
-        left = f.sub(block.columns, column.index)
-        point = _Point(f, kernel, shape, block, inputs, row.index, column.index, first, last)
-        if target.has_masks:
-            point.write(f.first_lanes(left, lanes))
-        else:
+    at_once = f.binary("and", first, last)
+    with f.when(f.binary("xor", at_once, f.const("i1", True))):
+        _add_up(f, shape, block, first, last)
+    with f.when(last), f.loop(f.i64(0), block.rows, 1) as row:
+        _Row(f, kernel, target, shape, block, inputs, row.index).write()
+
+
+def _add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:
+    """Adds a chunk's chains to the sums of those before; the last one's sums replace the chains."""
+    type_ = vector(shape.lanes, shape.element)
+    later = f.binary("xor", first, f.const("i1", True))
+    target = f.select(last, block.chains, block.sums)
+    with f.loop(f.i64(0), block.rows, 1) as row:
+        line = f.mul(row.index, f.i64(shape.width))
+        with f.loop(f.i64(0), block.columns, shape.lanes) as column:
+            at = f.add(line, column.index)
+            chain = f.load(type_, f.element(block.chains, shape.element, at))
+            with f.when(later, [chain]) as add:
+                sums = f.load(type_, f.element(block.sums, shape.element, at))
+                add.values = [f.binary("fadd", sums, chain)]
+            f.store(add.merged[0], f.element(target, shape.element, at))
+
+
+class _Row:
+    """The epilogue of one row of a finished block.  What vectors have in common is found once."""
+
+    def __init__(
+        self,
+        f: Function,
+        kernel: Kernel,
+        target: Target,
+        shape: Shape,
+        block: Block,
+        inputs: Inputs,
+        row: Value,
+    ) -> None:
+        self.f, self.kernel, self.target, self.shape, self.block = f, kernel, target, shape, block
+        self.chains = f.element(block.chains, shape.element, f.mul(row, f.i64(shape.width)))
+        self.starts: dict[int, Value] = {}
+        self.steps: dict[int, Value | None] = {}
+        for i, start in block.starts.items():
+            if i < 2:
+                continue
+            row_step, self.steps[i] = inputs.stride(i, -3), inputs.stride(i, -2)
+            element = memory_element(kernel.operands[i].dtype)
+            self.starts[i] = start if row_step is None else f.element(start, element, f.mul(row, row_step))
+
+    def write(self) -> None:
+        f, lanes = self.f, self.shape.lanes
+        with f.loop(f.i64(0), self.block.columns, lanes) as column:
+            left = f.sub(self.block.columns, column.index)
+            if self.target.has_masks:
+                self._vector(column.index, f.first_lanes(left, lanes))
+                return
             whole, part, end = f.new_block("whole"), f.new_block("part"), f.new_block("both")
             f.branch_if(f.icmp("sge", left, f.i64(lanes)), whole, part)
             f.place(whole)
-            point.write(None)
+            self._vector(column.index, None)
             f.branch(end)
             f.place(part)
-            point.write(f.first_lanes(left, lanes))
+            self._vector(column.index, f.first_lanes(left, lanes))
             f.branch(end)
             f.place(end)
 
-
-@dataclass(slots=True)
-class _Point:
-    """One vector of a block."""
-
-    f: Function
-    kernel: Kernel
-    shape: Shape
-    block: Block
-    inputs: Inputs
-    row: Value
-    column: Value
-    first: Value
-    last: Value
-
-    def write(self, mask: Value | None) -> None:
-        f, element = self.f, self.shape.element
-        type_ = vector(self.shape.lanes, element)
-        at = f.add(f.mul(self.row, f.i64(self.shape.width)), self.column)
-        chain = f.load(type_, f.element(self.block.chains, element, at))
-        later = f.binary("xor", self.first, f.const("i1", True))
-        sums = f.element(self.block.sums, element, at)
-        with f.when(later, [chain]) as add:
-            add.values = [f.binary("fadd", f.load(type_, sums), chain)]
-        (value,) = add.merged
-        ends, goes_on, after = f.new_block("ends"), f.new_block("goes_on"), f.new_block("after")
-        f.branch_if(self.last, ends, goes_on)
-        f.place(goes_on)
-        f.store(value, sums)
-        f.branch(after)
-        f.place(ends)
-        self._epilogue(value, mask)
-        f.branch(after)
-        f.place(after)
-
-    def _epilogue(self, value: Value, mask: Value | None) -> None:
-        f, kernel = self.f, self.kernel
-        column = axes_of(kernel).place(-2)
+    def _vector(self, column: Value, mask: Value | None) -> None:
+        f, kernel, lanes = self.f, self.kernel, self.shape.lanes
+        axis = axes_of(kernel).place(-2)
 
         def place(i: int) -> tuple[Value, Value | None, bool]:
-            operand = kernel.operands[i]
-            row_step, step = self.inputs.stride(i, -3), self.inputs.stride(i, -2)
-            start = self.block.starts[i]
-            element = memory_element(operand.dtype)
-            kind = operand.strides[column]
-            if row_step is not None:
-                start = f.element(start, element, f.mul(self.row, row_step))
+            operand, step = kernel.operands[i], self.steps[i]
+            start = self.starts[i]
             if step is not None:
-                start = f.element(start, element, f.mul(self.column, step))
-            return start, None if kind is Stride.ONE else step, step is None
+                start = f.element(start, memory_element(operand.dtype), f.mul(column, step))
+            return start, None if operand.strides[axis] is Stride.ONE else step, step is None
 
-        def load(i: int, lanes: int) -> Value:
+        def load(i: int, count: int) -> Value:
             start, step, same = place(i)
             if same:
-                return f.splat(read_scalar(f, kernel.operands[i], start), lanes)
-            return read_vector(f, kernel.operands[i], start, lanes, step, mask)
+                return f.splat(read_scalar(f, kernel.operands[i], start), count)
+            return read_vector(f, kernel.operands[i], start, count, step, mask)
 
         def store(i: int, stored: Value) -> None:
             start, step, same = place(i)
@@ -154,9 +161,10 @@ class _Point:
             if same:  # an axis of one point: there is only the first lane
                 store_scalar(f, f.extract(stored, 0), start, dtype)
             else:
-                store_vector(f, stored, start, dtype, self.shape.lanes, step, mask)
+                store_vector(f, stored, start, dtype, lanes, step, mask)
 
         body: Sequence[Instr] = kernel.body
-        values = {i: value for i, instr in enumerate(body) if instr.op == "load" and instr.operand < 2}
-        values[contract_index(kernel)] = value
-        emit_body(f, body, self.shape.lanes, values, load, store)
+        values = {i: self.chains for i, instr in enumerate(body) if instr.op == "load" and instr.operand < 2}
+        chain = f.load(vector(lanes, self.shape.element), f.element(self.chains, self.shape.element, column))
+        values[contract_index(kernel)] = chain
+        emit_body(f, body, lanes, values, load, store)
