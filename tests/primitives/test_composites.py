@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flambeau.primitives import advanced, arranging, composites, convolution, matrices, norms, products
+from flambeau.primitives import (
+    advanced,
+    arranging,
+    composites,
+    convolution,
+    matrices,
+    norms,
+    products,
+    splitting,
+)
 from flambeau.primitives.decompositions import svd
 from flambeau.primitives.elementwise import add, cast, square
 from flambeau.primitives.views import reduce_sum
@@ -89,9 +98,9 @@ CASES: list[tuple[str, Callable[..., Any], Callable[..., Any], tuple[np.ndarray,
     ("tile-few", lambda x: arranging.tile(x, (2,)), lambda t, x: t.tile(x, (2,)), (X,)),
     ("repeat", lambda x: arranging.repeat(x, 3, 1), lambda t, x: t.repeat_interleave(x, 3, 1), (CUBE,)),
     ("stack", lambda x, y: arranging.stack([x, y], 1), lambda t, x, y: t.stack([x, y], 1), (X, Y)),
-    ("split", lambda x: arranging.split(x, (1, 3, 1), 1)[1], lambda t, x: t.split(x, (1, 3, 1), 1)[1], (X,)),
+    ("split", lambda x: splitting.split(x, (1, 3, 1), 1)[1], lambda t, x: t.split(x, (1, 3, 1), 1)[1], (X,)),
     ("unstack", lambda x: arranging.unstack(x, 1)[2], lambda t, x: t.unbind(x, 1)[2], (CUBE,)),
-    ("chunk", lambda x: arranging.chunk(x, 2, 1)[2], lambda t, x: t.split(x, 2, 1)[2], (X,)),
+    ("chunk", lambda x: splitting.chunk(x, 2, 1)[2], lambda t, x: t.split(x, 2, 1)[2], (X,)),
     ("meshgrid", lambda x, y: arranging.meshgrid([x, y])[1], lambda t, x, y: t.meshgrid(x, y, indexing="xy")[1], (X[0], Y[:, 1].copy())),
     ("norm", lambda x: norms.vector_norm(x, (1,)), lambda t, x: t.linalg.vector_norm(x, dim=1), (X,)),
     ("norm-0", lambda x: norms.vector_norm(x, (0, 1)), lambda t, x: t.linalg.vector_norm(x), (X * 0,)),

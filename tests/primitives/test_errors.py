@@ -22,6 +22,7 @@ from flambeau.primitives import (
     linalg,
     products,
     sorting,
+    splitting,
     windows,
 )
 from flambeau.primitives.views import constant
@@ -159,7 +160,7 @@ CASES: list[tuple[Any, tuple[Any, ...], type[Exception], str]] = [
     (lambda x, y: products.einsum("ij,jk->ik", x, y), (X, X), ShapeError, "'j' in .* has sizes 4 and 3"),
     (products.cross, (X, X), ShapeError, "must have size 3"),
     (
-        lambda x: arranging.split(x, (1, 1), 0),
+        lambda x: splitting.split(x, (1, 1), 0),
         (X,),
         ShapeError,
         r"sizes \(1, 1\) add up to 2, axis 0 has size 3",

@@ -28,6 +28,7 @@ from flambeau.primitives import (
     randomness,
     reduce,
     sorting,
+    splitting,
     views,
     windows,
 )
@@ -80,7 +81,7 @@ CASES: dict[str, tuple[Any, ...]] = {
         ("n", 5),
     ),
     "stack": (lambda n, x: arranging.stack([x, x], 1), ("n", 5)),
-    "split": (lambda n, x: arranging.split(x, (2, n - 2), 0)[1], ("n", 5)),
+    "split": (lambda n, x: splitting.split(x, (2, n - 2), 0)[1], ("n", 5)),
     "tile": (lambda n, x: arranging.tile(x, (2, 3)), ("n", 5)),
     "repeat": (lambda n, x: arranging.repeat(x, 3, 0), ("n", 5)),
     "diff": (lambda n, x: arranging.diff(x, 0), ("n", 5)),

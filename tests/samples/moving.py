@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.graph.builder import emit
-from flambeau.primitives import cumulative, gather, indexing, sorting
+from flambeau.primitives import cumulative, gather, indexing, sorting, splitting
 from samples.core import FLOATS, INTS, UINTS, add, distinct, name_of, normal, random
 
 _SOME = (np.bool_, np.uint8, np.int32, np.float32, np.float16, np.complex64)
@@ -102,6 +102,24 @@ for _shapes, _axis in (
         lambda rng, shapes=_shapes: [random(rng, s, np.float64) for s in shapes],
         lambda *xs, axis=_axis: np.concatenate(xs, axis),
         label=f"{_shapes}",
+    )
+for _shape, _sizes, _axis in (((7,), (3, 4), 0), ((2, 9), (1, 5, 3), 1), ((33, 2), (0, 33), 0)):
+    add(
+        "split",
+        lambda x, sizes=_sizes, axis=_axis: splitting.split(x, sizes, axis),
+        normal(*_shape),
+        lambda x, sizes=_sizes, axis=_axis: list(np.split(x, np.cumsum(sizes)[:-1], axis)),
+        label=f"{_shape}-{_sizes}",
+        torch=lambda t, x, sizes=_sizes, axis=_axis: t.split(x, sizes, axis),
+    )
+for _dtype in _SOME:
+    add(
+        "split",
+        lambda x: splitting.split(x, (2, 5), 0),
+        normal(7, dtype=_dtype),
+        lambda x: [x[:2], x[2:]],
+        label=name_of(_dtype),
+        smooth=False,
     )
 for _dtype in _SOME:
     add(

@@ -14,6 +14,18 @@ from flambeau.graph.graph import Graph, Node
 Number = int | float | bool
 
 
+def parts_of(graph: Graph, node: Node) -> Iterator[tuple[int, View]]:
+    """The operands of a ``concatenate``, and where in its result each belongs."""
+    (out,) = node.outputs
+    whole = View.dense(out, graph.types[out].shape)  # type: ignore[arg-type]
+    axis = node.attrs["axis"]
+    start = 0
+    for v in node.inputs:
+        shape: tuple[int, ...] = graph.types[v].shape  # type: ignore[assignment]
+        yield v, View(out, shape, whole.strides, start * whole.strides[axis])
+        start += shape[axis]
+
+
 def move_tasks(graph: Graph, group: Group, sources: Sources) -> list[Task]:
     """The kernels of a ``pad`` or ``concatenate`` with what computes its operands."""
     root = graph.nodes[group.root]
@@ -23,17 +35,10 @@ def move_tasks(graph: Graph, group: Group, sources: Sources) -> list[Task]:
 
 
 def _concatenate_tasks(graph: Graph, group: Group, sources: Sources, root: Node) -> list[Task]:
-    (out,) = root.outputs
-    whole = View.dense(out, graph.types[out].shape)  # type: ignore[arg-type]
-    axis = root.attrs["axis"]
     tasks = []
-    start = 0
-    for v in root.inputs:
-        shape: tuple[int, ...] = graph.types[v].shape  # type: ignore[assignment]
-        place = View(out, shape, whole.strides, start * whole.strides[axis])
-        start += shape[axis]
-        if 0 not in shape:
-            tasks.append(_write(graph, group, sources, v, (0,) * len(shape), place))
+    for v, place in parts_of(graph, root):
+        if 0 not in place.shape and v not in sources.parts:
+            tasks.append(_write(graph, group, sources, v, (0,) * len(place.shape), place))
     return tasks
 
 

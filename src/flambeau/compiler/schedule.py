@@ -6,6 +6,7 @@ classes, no kernel is compiled.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from flambeau.compiler.convolution import convolution_tasks
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
-from flambeau.compiler.moving import Box, move_tasks, pad_tasks
+from flambeau.compiler.moving import Box, move_tasks, pad_tasks, parts_of
 from flambeau.compiler.partition import Partition
 from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
@@ -163,6 +164,20 @@ class _Scheduler:
                 for v in node.outputs:
                     if v in stored:
                         views[v] = View.dense(v, types[v].shape)  # type: ignore[arg-type]
+        self._parts()
+
+    def _parts(self) -> None:
+        """Let what is only ever concatenated be written where it belongs at once."""
+        groups = self.partition.groups
+        written = {v for g in groups if g.kind == "elementwise" for v in g.outputs}
+        written.difference_update(self.graph.outputs)
+        uses = Counter(v for node in self.graph.nodes for v in node.inputs)
+        for node in self.graph.nodes:
+            if node.primitive.name == "concatenate" and written.intersection(node.inputs):
+                for v, place in parts_of(self.graph, node):
+                    if v in written and uses[v] == 1 and 0 not in place.shape:
+                        self.sources.parts[v] = Part(place)
+                        self.sources.views[v] = place
 
     def _type(self, v: int) -> TensorType:
         return self.extra[v] if v < 0 else self.graph.types[v]

@@ -8,6 +8,7 @@ from flambeau.compiler.bodies import CONTROL, with_bodies
 from flambeau.graph.graph import Graph, Node, compact, freeze_attrs, subgraph
 from flambeau.graph.primitive import Effect
 from flambeau.graph.types import TensorType
+from flambeau.primitives.splitting import slices
 from flambeau.primitives.subgraphs import derived
 
 # Identities that mattered to differentiation alone.
@@ -15,7 +16,7 @@ _ALIASES = frozenset(("stop_gradient", "fresh"))
 
 
 def simplify(graph: Graph) -> Graph:
-    """The same computation with calls inlined, without what nobody needs, and each pure node once.
+    """The same computation with calls inlined, splits as slices, no dead nodes, and each pure node once.
 
     Inputs keep their numbers.  This comes after differentiation: gradients of equal nodes must not
     be added before they flow on in one program, and after in another that looked at a value in
@@ -41,6 +42,9 @@ def simplify(graph: Graph) -> Graph:
             continue
         if primitive.name == "call":
             waiting += reversed(_opened(node, inputs, types, renamed))
+            continue
+        if primitive.name == "split":
+            waiting += reversed(slices(node, inputs[0], types[inputs[0]].shape))
             continue
         if primitive.effect is Effect.PURE and primitive.name != "barrier":
             twin = known.setdefault((primitive, inputs, freeze_attrs(node.attrs)), node.outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
@@ -46,10 +46,14 @@ class Task:
 
 @dataclass(slots=True)
 class Sources:
-    """Where a group's inputs lie: views of values with memory, and numbers known at compile time."""
+    """Where a group's inputs lie: views of values with memory, and numbers known at compile time.
+
+    ``parts`` are values that lie within another one, which is put together of them.
+    """
 
     views: dict[int, View]
     constants: dict[int, tuple[Any, DType]]
+    parts: dict[int, Part] = field(default_factory=dict)
 
 
 class Body:
@@ -125,7 +129,8 @@ class Body:
     def store(self, v: int, part: Part | None = None) -> None:
         """Write value ``v`` to memory of its own, or to a part of another value."""
         dtype = self.graph.types[v].dtype
-        self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, part or v))
+        place: Place = part if part is not None else self.sources.parts.get(v, v)
+        self.add("store", dtype, (self.values[v],), operand=self.operand(dtype, Role.OUT, place))
 
 
 _NEAR = {1: Stride.ONE}

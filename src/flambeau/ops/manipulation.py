@@ -26,7 +26,7 @@ from flambeau.ops.record import (
     to_dtype,
     value_of,
 )
-from flambeau.primitives import arranging, array_api, bits
+from flambeau.primitives import arranging, array_api, bits, splitting
 from flambeau.primitives.elementwise import cast, harmonize_dtypes, mod, sub
 from flambeau.primitives.indexing import concatenate, dynamic_slice
 from flambeau.primitives.indexing import pad as pad_
@@ -352,8 +352,8 @@ def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
 def _split(x: Var, sizes: Any, axis: int) -> tuple[Var, ...]:
     at = normalize_axis(axis, x.ndim, "split")
     if isinstance(sizes, tuple):
-        return arranging.split(x, sizes, at)
-    return arranging.chunk(x, sizes, at)
+        return splitting.split(x, sizes, at)
+    return splitting.chunk(x, sizes, at)
 
 
 def split(x: Tensor, sizes: int | tuple[int, ...], /, *, axis: int = 0) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""Builders that put elements elsewhere: stacking, splitting, rolling, repeating, diagonals."""
+"""Builders that put elements elsewhere: stacking, rolling, repeating, diagonals."""
 
 from __future__ import annotations
 
@@ -41,28 +41,6 @@ def unstack(x: Var, axis: int) -> tuple[Var, ...]:
     if not isinstance(n, int):
         raise ShapeError(f"unstack: the size of axis {axis} of shape {shape_text(x.shape)} must be known")
     return tuple([squeeze(slice_axis(x, axis, i, i + 1), (axis,)) for i in range(n)])
-
-
-def split(x: Var, sizes: Sequence[Size], axis: int) -> tuple[Var, ...]:
-    """Consecutive parts of ``x`` of the given sizes along ``axis``, which must add up."""
-    parts = []
-    start: Size = 0
-    for size in sizes:
-        parts.append(slice_axis(x, axis, start, start + size))
-        start = start + size
-    if start != x.shape[axis]:
-        raise ShapeError(
-            f"split: sizes {tuple(sizes)} add up to {start}, axis {axis} has size {x.shape[axis]}"
-        )
-    return tuple(parts)
-
-
-def chunk(x: Var, size: int, axis: int) -> tuple[Var, ...]:
-    """Consecutive parts of ``size`` along ``axis``, the last one smaller if need be."""
-    n = x.shape[axis]
-    if not isinstance(n, int) or size < 1:
-        raise ShapeError(f"split: axis {axis} with size {n} cannot be cut into parts of {size}")
-    return tuple([slice_axis(x, axis, i, min(i + size, n)) for i in range(0, n, size)])
 
 
 flip = reverse

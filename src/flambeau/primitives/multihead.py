@@ -10,12 +10,12 @@ from flambeau.dtypes import DType, bool_
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.graph.types import Shape, Size
-from flambeau.primitives.arranging import chunk
 from flambeau.primitives.attention import Masks, attend, causal
 from flambeau.primitives.composites import mean
 from flambeau.primitives.contract import dot_general
 from flambeau.primitives.elementwise import add, logical_not
 from flambeau.primitives.indexing import concatenate, pad_axis, slice_axis
+from flambeau.primitives.splitting import chunk
 from flambeau.primitives.views import broadcast, expand_dims, reshape, shape_text, squeeze, transpose
 
 

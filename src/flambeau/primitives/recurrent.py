@@ -19,13 +19,13 @@ from flambeau.errors import DTypeError, OperandError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.graph.graph import Graph
 from flambeau.graph.types import Size, TensorType
-from flambeau.primitives.arranging import chunk
 from flambeau.primitives.contract import dot_general
 from flambeau.primitives.dropout import dropout
 from flambeau.primitives.elementwise import add, lt, mul, relu, select, sigmoid, sub, tanh
 from flambeau.primitives.gather import in_range
 from flambeau.primitives.indexing import concatenate, slice_axis
 from flambeau.primitives.scan import keeping, scan, step_residuals
+from flambeau.primitives.splitting import chunk
 from flambeau.primitives.subgraphs import build, floating
 from flambeau.primitives.views import (
     broadcast,

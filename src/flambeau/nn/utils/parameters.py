@@ -13,11 +13,11 @@ from flambeau.engine.tape import THREAD
 from flambeau.errors import NonFiniteError, OperandError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.ops.record import refuse
-from flambeau.primitives.arranging import split
 from flambeau.primitives.composites import clip, sum_precision
 from flambeau.primitives.elementwise import add, cast, div, minimum, mul, neg
 from flambeau.primitives.indexing import concatenate
 from flambeau.primitives.norms import vector_norm
+from flambeau.primitives.splitting import split
 from flambeau.primitives.views import expand_dims, product, reshape, shape_text
 from flambeau.tensor import Tensor
 
