@@ -136,7 +136,6 @@ from flambeau.ops.reductions import (
     cumulative_min,
     cumulative_prod,
     cumulative_sum,
-    diff,
     log_softmax,
     logsumexp,
     max,
@@ -402,6 +401,7 @@ _LATE = {
         "flambeau.engine.statistics": ("stats",),
         "flambeau.graph.verifier": ("check_programs",),
         "flambeau.runtime.threads": ("get_num_threads", "set_num_threads"),
+        "flambeau.io.difference": ("diff",),
         "flambeau.training": ("Model",),
         "flambeau.transforms": (
             "checkpoint",
@@ -409,6 +409,7 @@ _LATE = {
             "cond",
             "custom_function",
             "detect_anomaly",
+            "digests",
             "explain",
             "grad",
             "gradcheck",

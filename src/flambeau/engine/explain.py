@@ -14,12 +14,11 @@ from flambeau.engine.executor import Done, Pending
 from flambeau.engine.executors import executor
 from flambeau.engine.machine import machine
 from flambeau.engine.native import NativeExecutable, NativeExecutor
-from flambeau.engine.origins import Origins
+from flambeau.engine.origins import Origins, trained
 from flambeau.engine.report import Memory, ProgramReport
 from flambeau.engine.rows import Reporter
-from flambeau.engine.tape import THREAD, Tape
+from flambeau.engine.tape import THREAD
 from flambeau.graph.graph import Graph, compact
-from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
 from flambeau.runtime.interrupts import Deferred
 
@@ -68,7 +67,7 @@ class _Explained:
         for slot in self.plan.reused.values():
             copies[slot - 1] = duplicate(inputs[slot - 1])
         bases, held, _ = self.native.bind(copies)[:3]
-        origins = Origins(self.graph, tape, _trained(tape, inputs))
+        origins = Origins(self.graph, tape, trained(tape, inputs))
         parts = [s for s in (*self.native.steps, self.native.last) if isinstance(s, Program)]
         helpers = max((s.helpers for s in parts), default=0)
         reporter = Reporter(self.plan, self.addresses, origins, len(sink) + 1, limits, helpers)
@@ -102,14 +101,6 @@ class _Explained:
             in_place=sum(self.plan.fresh[slot] for slot in self.plan.reused),
             constants=sum(buffer.nbytes for _, buffer in self.native.constants),
         )
-
-
-def _trained(tape: Tape | None, inputs: Sequence[Any]) -> list[int]:
-    """Which inputs are leaves that want a gradient: parameters."""
-    if tape is None:
-        return []
-    wanted = {id(v.data) for v in tape.index if v.needs_grad and v.data is not None and v.source is None}
-    return [i for i, x in enumerate(inputs) if isinstance(x, Buffer) and id(x) in wanted]
 
 
 class ExplainingExecutor:

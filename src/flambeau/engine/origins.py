@@ -12,6 +12,7 @@ from flambeau.engine.gradients import InGradient
 from flambeau.engine.tape import Tape
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.where import NOWHERE, Where
+from flambeau.runtime.buffers import Buffer
 
 
 class Origins:
@@ -88,3 +89,19 @@ def _recorded(tape: Tape) -> dict[int, str]:
             names[position] = "" if name.startswith("_") else name
         position += len(state.types)
     return names
+
+
+def trained(tape: Tape | None, inputs: Sequence[Any]) -> list[int]:
+    """Which inputs are leaves that want a gradient: parameters."""
+    if tape is None:
+        return []
+    wanted = {id(v.data) for v in tape.index if v.needs_grad and v.data is not None and v.source is None}
+    return [i for i, x in enumerate(inputs) if isinstance(x, Buffer) and id(x) in wanted]
+
+
+_NAMES = {"dot_general": "matmul", "conv_general": "conv"}
+
+
+def shown(primitive: str) -> str:
+    """What a primitive is called to people."""
+    return _NAMES.get(primitive, primitive)

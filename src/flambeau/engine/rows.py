@@ -14,7 +14,7 @@ from flambeau.compiler.tasks import Task
 from flambeau.compiler.units import Unit
 from flambeau.engine.gradients import InGradient
 from flambeau.engine.machine import Machine
-from flambeau.engine.origins import Origins
+from flambeau.engine.origins import Origins, shown
 from flambeau.engine.report import Row
 from flambeau.engine.work import Work, fused, predict, work_of
 from flambeau.graph.where import NOWHERE, Where
@@ -27,7 +27,6 @@ _ENOUGH = 0.05  # seconds after which it was timed often enough
 _LONG = 200e-6  # a timed run has as many launches as fill this
 _REPEATS = 200
 
-_NAMES = {"dot_general": "matmul", "conv_general": "conv"}
 _ROOTED = frozenset(("contraction", "window", "move", "whole"))  # kinds whose root is no instruction
 
 
@@ -238,8 +237,7 @@ def _described(unit: Unit, task: Task) -> tuple[str, tuple[str, ...]]:
 
 def _name(unit: Unit) -> str:
     node = unit.root or (unit.nodes[0] if unit.nodes else None)
-    name = "" if node is None else node.primitive.name
-    return _NAMES.get(name, name)
+    return "" if node is None else shown(node.primitive.name)
 
 
 def _sum(works: Sequence[Work]) -> Work:

@@ -8,6 +8,7 @@ from flambeau.transforms.checkpoint import checkpoint
 from flambeau.transforms.compile import compile
 from flambeau.transforms.control_flow import cond, scan, while_loop
 from flambeau.transforms.custom import custom_function, host_call
+from flambeau.transforms.digests import digests
 from flambeau.transforms.explain import explain
 from flambeau.transforms.forward import hessian, jacobian, jvp
 from flambeau.transforms.gradient import grad, value_and_grad, vjp
@@ -20,6 +21,7 @@ __all__ = [
     "cond",
     "custom_function",
     "detect_anomaly",
+    "digests",
     "explain",
     "grad",
     "gradcheck",
