@@ -78,6 +78,7 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 6, 11, 13), (10, 3, 3, 2),
      {"strides": (1, 3), "padding": ((1, 0), (0, 0)), "rhs_dilation": (2, 1), "groups": 2}),
     ((1, 480, 4, 6), (9, 480, 3, 3), {"strides": (1, 1), "padding": ((1, 1), (1, 1))}),  # two chunks
+    ((2, 1000, 4, 3), (5, 1000, 3, 3), {"strides": (1, 1), "padding": ((1, 1), (1, 1))}),  # three, short rows
     ((9, 7, 4, 4), (230, 7, 1, 1), {"strides": (1, 1), "padding": ((0, 0), (0, 0))}),
     ((5, 4, 40), (6, 4, 3), {"strides": (2,), "padding": ((1, 2),), "lhs_dilation": (2,)}),
     ((2, 3, 4, 5, 6), (4, 3, 2, 3, 2), {"strides": (1, 2, 1), "padding": ((0, 1), (1, 0), (0, 0))}),

@@ -74,11 +74,27 @@ def write_finish(
 
     ``first`` says that no earlier chunk has left a sum.
     """
+    add_up(f, shape, block, first, last)
+    with f.when(last):
+        write_epilogue(f, kernel, target, shape, block, inputs)
+
+
+def write_epilogue(
+    f: Function, kernel: Kernel, target: Target, shape: Shape, block: Block, inputs: Inputs
+) -> None:
+    """Runs the epilogue of a block, or of some columns of it, whose chunks are added up."""
+    with f.loop(f.i64(0), block.rows, 1) as row:
+        _Row(f, kernel, target, shape, block, inputs, row.index).write()
+
+
+def add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:
+    """Adds a chunk's chains to the sums of those before, unless there is one chunk only.
+
+    It takes whole vectors, beyond the last column: so a block must be added up as a whole, once.
+    """
     at_once = f.binary("and", first, last)
     with f.when(f.binary("xor", at_once, f.const("i1", True))):
         _add_up(f, shape, block, first, last)
-    with f.when(last), f.loop(f.i64(0), block.rows, 1) as row:
-        _Row(f, kernel, target, shape, block, inputs, row.index).write()
 
 
 def _add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from flambeau.compiler.contraction.axes import axes_of
-from flambeau.compiler.contraction.finish import Block, write_finish
+from flambeau.compiler.contraction.finish import Block, add_up, write_epilogue
 from flambeau.compiler.contraction.gemm import Product, address, pairs
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value, vector
@@ -61,6 +61,14 @@ class SpreadProduct(Product):
     def _finish(self, chains: Value, kept: Value, i: Value, j: Value, height: Value, taken: Value) -> None:
         f, inputs = self.f, self.inputs
         sums = f.element(self._scratch("scratch_sums"), self.element, kept)
+        whole = Block(chains, sums, height, taken, {})
+        add_up(f, self.shape, whole, self.first_chunk, self.last)
+        with f.when(self.last):
+            self._runs(whole, i, j)
+
+    def _runs(self, whole: Block, i: Value, j: Value) -> None:
+        """Runs the epilogue on each run of the columns."""
+        f, inputs, taken = self.f, self.inputs, whole.columns
         others = range(2, len(self.kernel.operands))
         sizes, _ = inputs.columns(2)
         steps = [inputs.columns(number)[1] for number in others]
@@ -70,14 +78,9 @@ class SpreadProduct(Product):
                 element = memory_element(self.kernel.operands[number].dtype)
                 start = address(f, self.starts[number], element, (i, inputs.stride(number, -3)))
                 starts[number] = start if offset is None else f.element(start, element, offset)
-            block = Block(
-                f.element(chains, self.element, done),
-                f.element(sums, self.element, done),
-                height,
-                length,
-                starts,
-            )
-            write_finish(f, self.kernel, self.target, self.shape, block, inputs, self.first_chunk, self.last)
+            chains = f.element(whole.chains, self.element, done)
+            block = Block(chains, whole.sums, whole.rows, length, starts)
+            write_epilogue(f, self.kernel, self.target, self.shape, block, inputs)
 
 
 @contextmanager
