@@ -59,7 +59,7 @@ class SpreadProduct(Product):
         return self.scratch, f.i64(self.shape.width)
 
     def _finish(self, chains: Value, kept: Value, i: Value, j: Value, height: Value, taken: Value) -> None:
-        f, inputs = self.f, self.inputs
+        f = self.f
         sums = f.element(self._scratch("scratch_sums"), self.element, kept)
         whole = Block(chains, sums, height, taken, {})
         add_up(f, self.shape, whole, self.first_chunk, self.last)
