@@ -296,3 +296,27 @@ def test_gaps_of_complex_numbers_integers_and_truth() -> None:
     assert gap_between(np.asarray([3, -5], np.int8), np.asarray([3, 7], np.int8)).most == 12
     truth = gap_between(np.asarray([True, False]), np.asarray([True, True]))
     assert (truth.count, truth.first, truth.second) == (1, "False", "True")
+
+
+def test_what_is_fused_has_the_bits_of_its_operations() -> None:
+    """The promise that recordings rest on, also for loops and nodes with several results."""
+    fb.random.seed(0)
+    recurrent = fb.nn.GRU(6, 5)
+    training = Training()
+
+    def through_time():
+        out, _ = recurrent(fb.ones((4, 2, 6)))
+        loss = fb.sum(out * out)
+        loss.backward()
+        return loss
+
+    for step in (training.step, through_time):
+        made = fb.digests(step).rows
+        alone = {(row.program, row.position): row for row in made if row.kind == "operation"}
+        results = [row for row in made if row.kind == "result"]
+        found = [
+            (row.digest, alone[row.program, row.position].digest)
+            for row in results
+            if (row.program, row.position) in alone
+        ]
+        assert len(found) >= 4 and all(a == b for a, b in found)

@@ -222,7 +222,10 @@ class _Walk:
     def _operation(self, at: int, node: Node) -> None:
         others = self.program.names[1:]
         name = shown(node.primitive.name)
-        own = [replace(self._row("operation", name, self.env[v], v, node), position=at) for v in node.outputs]
+        own = [
+            replace(self._row("operation", name, self.env[v], v, node), position=self.position[v])
+            for v in node.outputs
+        ]
         self.session.rows[0] += own
         for other, rows in zip(others, self.session.rows[1:], strict=True):
             piece = self.program.alone(other, at, node)
