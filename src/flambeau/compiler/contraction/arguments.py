@@ -21,7 +21,7 @@ BLOCKING = (
     "column_blocks",
     "units",  # blocks in all batches
     "units_per_tile",
-    "a_packed",  # 1: the packing entry has copied A's rows of each block together, 0: they are read in place
+    "a_mode",  # one of the A_ constants below
     "packed_a",  # bytes from the workspace's start to packed A; packed B is at its start
     "a_step",  # elements between the steps of K of a packed A
     "b_mode",  # one of the B_ constants below
@@ -31,12 +31,17 @@ BLOCKING = (
     "scratch_size",  # bytes of a tile's own part
     "scratch_chains",  # bytes from a part's start to unfinished chains
     "scratch_sums",  # ... to sums of chunks
+    "scratch_a",  # ... to packed rows of A
     "b_tiles",  # tiles of the packing entry that pack B; those after them pack A
     "pack_columns",  # columns of B in such a tile
     "pack_column_tiles",
     "pack_depth",  # steps of K in a tile of the packing entry
     "pack_depth_tiles",
 )
+
+A_IN_PLACE = 0  # rows of A are read where they lie
+A_AHEAD = 1  # the packing entry has copied A's rows of each block together
+A_BY_BLOCK = 2  # each unit copies its rows together
 
 B_IN_PLACE = 0  # rows of B are read where they lie
 B_BY_BLOCK = 1  # each unit packs the columns that it needs

@@ -6,7 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE
+from flambeau.compiler.contraction.arguments import (
+    A_AHEAD,
+    A_BY_BLOCK,
+    A_IN_PLACE,
+    B_AHEAD,
+    B_BY_BLOCK,
+    B_IN_PLACE,
+)
 from flambeau.compiler.contraction.axes import axes_of, merged_columns, reads_b_in_place
 from flambeau.compiler.contraction.finish import direct_output
 from flambeau.compiler.contraction.shape import CHUNK
@@ -43,6 +50,9 @@ _CROWDING = 512
 
 # Steps of K this far apart share few sets of a cache and need a page each: A is packed.
 _A_STEP_BYTES = 4096
+# Packed ahead it is written to memory and read again, which shows where it is large and few columns use it:
+# then each block packs its rows for itself.
+_A_AHEAD_BYTES = 4 * 1024 * 1024
 
 # A launch is cut until it has so many tiles or until a tile takes so long, in nanoseconds.
 _TILES = 80
@@ -92,7 +102,7 @@ class Plan(NamedTuple):
     rows: int
     columns: int
     depth: int
-    a_packed: bool
+    a_mode: int
     b_mode: int
     units_per_tile: int
 
@@ -109,7 +119,10 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
     )
     by_block = facts.spread or m <= _ROWS_BY_BLOCK
     b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if by_block else B_AHEAD
-    a_packed = facts.a_packs and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES
+    a_mode = A_IN_PLACE
+    if facts.a_packs and m > _ROWS_BY_BLOCK and a_step * item >= _A_STEP_BYTES:
+        few = n * item <= _BLOCK_COLUMN_BYTES and k * m * item > _A_AHEAD_BYTES
+        a_mode = A_BY_BLOCK if few and not facts.spread else A_AHEAD
     columns = min(_round_up(n, unit), _BLOCK_COLUMN_BYTES // item)
     rows = m if m <= (_BLOCK_ROWS + _ROW_UNIT if b_mode != B_BY_BLOCK else _ROWS_BY_BLOCK) else _BLOCK_ROWS
     if facts.spread and m > _ROWS_BY_BLOCK:
@@ -123,7 +136,11 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
         unit_ns = ns * max(rows, _FEWEST_ROWS) * columns + _NS_PER_UNIT
         if units >= _TILES or unit_ns <= _TILE_NS:
             break
-        if columns > 2 * least or (columns > least and rows <= _ROW_UNIT):
+        if a_mode == A_BY_BLOCK:  # more columns would pack the same rows again
+            if rows <= _BLOCK_ROWS // 2:
+                break
+            rows = _round_up(rows // 2, _ROW_UNIT)
+        elif columns > 2 * least or (columns > least and rows <= _ROW_UNIT):
             columns = _round_up(columns // 2, unit)
         elif rows > _ROW_UNIT and b_mode != B_BY_BLOCK:
             rows = _round_up(rows // 2, _ROW_UNIT)
@@ -134,7 +151,7 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
     per_tile = max(1, min(int(_TILE_NS / unit_ns), -(-units // _TILES) if units > _TILES else units))
     if units * unit_ns <= 2 * _TILE_NS:
         per_tile = units
-    return Plan(rows, columns, depth, a_packed, b_mode, per_tile)
+    return Plan(rows, columns, depth, a_mode, b_mode, per_tile)
 
 
 def packs_a(kernel: Kernel) -> bool:
@@ -155,6 +172,7 @@ class Scratch(NamedTuple):
     tile: int  # of each tile's own part
     chains: int  # within it
     sums: int
+    a: int
     total: int
     a_step: int  # elements
     keep: int  # 1: unfinished chains are kept for a whole block
@@ -170,7 +188,7 @@ def make_scratch(
     tiles = -(-batches * row_blocks * column_blocks // p.units_per_tile)
     b_size = copies[1] * _round_up(n, _COLUMN_BYTES // item) * k * item if p.b_mode == B_AHEAD else 0
     a_step = _round_up(p.rows, 16) + 16
-    a_size = copies[0] * row_blocks * k * a_step * item if p.a_packed else 0
+    a_size = copies[0] * row_blocks * k * a_step * item if p.a_mode == A_AHEAD else 0
     unfinished = p.depth < k
     # Where chains wait in the output itself, only those of a ragged last panel are kept here.
     whole = unfinished and (k > CHUNK or not facts.direct)
@@ -178,11 +196,21 @@ def make_scratch(
     table = p.depth * _TABLE_BYTES if facts.spread else 0
     chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES + table
     sums = _round_up(chains + kept, _LINE)
-    tile = _round_up(sums + (kept if k > CHUNK else 0), _LINE)
+    a = _round_up(sums + (kept if k > CHUNK else 0), _LINE)
+    tile = _round_up(a + (p.depth * a_step * item if p.a_mode == A_BY_BLOCK else 0), _LINE)
     packed_a = _round_up(b_size, _LINE)
     own = _round_up(packed_a + a_size, _LINE)
     return Scratch(
-        packed_a, own, tile, chains, sums, own + tile * tiles, a_step, int(unfinished), p.rows if whole else 0
+        packed_a,
+        own,
+        tile,
+        chains,
+        sums,
+        a,
+        own + tile * tiles,
+        a_step,
+        int(unfinished),
+        p.rows if whole else 0,
     )
 
 
@@ -245,12 +273,12 @@ def calls(
     pack_columns = min(padded, _PACK_BYTES // (_PACK_DEPTH * item))
     depth_tiles = -(-k // _PACK_DEPTH)
     b_tiles = copies[1] * depth_tiles * -(-padded // pack_columns) if p.b_mode == B_AHEAD else 0
-    a_tiles = copies[0] * depth_tiles * row_blocks if p.a_packed else 0
+    a_tiles = copies[0] * depth_tiles * row_blocks if p.a_mode == A_AHEAD else 0
     args: tuple[Pointer | int, ...] = (
         *pointers, workspace, *batch, m, n, k, *stride_args(kernel, strides),
         p.rows, p.columns, p.depth, row_blocks, column_blocks, units, p.units_per_tile,
-        int(p.a_packed), s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
-        s.tiles, s.tile, s.chains, s.sums,
+        p.a_mode, s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
+        s.tiles, s.tile, s.chains, s.sums, s.a,
         b_tiles, pack_columns, -(-padded // pack_columns), _PACK_DEPTH, depth_tiles,
         *a_batch, *_packed_strides(a_batch, row_blocks * k * s.a_step),
         *b_batch, *_packed_strides(b_batch, padded * k), *spread,

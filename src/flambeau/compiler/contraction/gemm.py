@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.compiler.contraction.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, Inputs
+from flambeau.compiler.contraction.arguments import (
+    A_BY_BLOCK,
+    B_AHEAD,
+    B_BY_BLOCK,
+    B_IN_PLACE,
+    Inputs,
+)
 from flambeau.compiler.contraction.axes import reads_b_in_place
 from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
@@ -212,16 +218,24 @@ class Product:
         f.place(done)
 
     def _place_a(self) -> None:
-        """Finds the block's rows of A for these steps: where they lie, or where they were packed."""
+        """Finds the block's rows of A for these steps: where they lie, or where they are packed."""
         f, inputs = self.f, self.inputs
         zero = f.i64(0)
         row, step = inputs.stride(0, -3), inputs.stride(0, -1)
         where = [address(f, self.starts[0], self.element, (self.k0, step)), row or zero, step or zero]
         if self.packs_a:
-            ahead = f.icmp("ne", inputs.number("a_packed"), zero)
-            a_step = inputs.number("a_step")
-            packed = [address(f, self.a_ahead, self.element, (self.k0, a_step)), f.i64(1), a_step]
-            where = [f.select(ahead, new, old) for new, old in zip(packed, where, strict=True)]
+            mode, a_step = inputs.number("a_mode"), inputs.number("a_step")
+            by_block = f.icmp("eq", mode, f.i64(A_BY_BLOCK))
+            own = self._scratch("scratch_a")
+            with f.when(by_block):
+                f.line(
+                    f"call void @{self.entry}_copy_a({where[0]}, {where[2]}, {own}, {a_step}, {self.steps}, "
+                    f"{self.rows})"
+                )
+            ahead = address(f, self.a_ahead, self.element, (self.k0, a_step))
+            packed = [f.select(by_block, own, ahead), f.i64(1), a_step]
+            in_place = f.icmp("eq", mode, zero)
+            where = [f.select(in_place, old, new) for new, old in zip(packed, where, strict=True)]
         self.a, self.a_row, self.a_step = where
 
     def _column(self, j: Value, taken: Value) -> None:
