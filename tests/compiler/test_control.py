@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 import flambeau as fb
+from flambeau.compiler.kernel import Call, Repeat
+from flambeau.compiler.simplify import simplify
 from flambeau.counts import COUNTS
+from flambeau.engine.executors import use_executor
+from flambeau.graph.graph import compact
 from flambeau.runtime import threads
+from tests.compiler.graphs import plan
 
 Trees = Callable[..., Any]
 
@@ -188,3 +193,53 @@ def test_a_body_with_something_only_python_can_do() -> None:
     made = fb.scan(body, fb.zeros(2), fb.asarray([[8.0, 27.0], [1.0, 64.0]]))[0]
     np.testing.assert_allclose(made.numpy(), [3.0, 7.0], rtol=1e-6)
     assert COUNTS.host_calls > before
+
+
+WIDE = floats(144, 144, seed=3) * 0.05
+
+
+def projecting(h: Any, x: Any) -> Any:
+    """A step with a weight that has to be packed, one that moves along, and one that changes."""
+    own, along = x
+    new = fb.tanh(h @ fb.matrix_transpose(WIDE) + own)
+    return new + new @ fb.matrix_transpose(along), new
+
+
+def operations(fn: Callable[..., Any], *args: Any) -> list[Any]:
+    """What the driver does for a function."""
+    graph = compact(simplify(fb.trace(fn, *args).graph))
+    made, _ = plan(graph)
+    return [op for step in made.steps for op in step]
+
+
+def test_what_stays_is_packed_before_the_loop() -> None:
+    def run(h: Any, own: Any, along: Any) -> Any:
+        return fb.scan(projecting, h, (own, along))
+
+    ops = operations(run, floats(24, 144), floats(5, 24, 144), floats(5, 144, 144))
+    (repeat,) = [i for i, op in enumerate(ops) if isinstance(op, Repeat)]
+    packing = [i for i, op in enumerate(ops) if isinstance(op, Call) and op.entry.endswith("_pack")]
+    assert len(packing) == 1
+    assert packing[0] < repeat - ops[repeat].back
+
+
+@pytest.mark.parametrize("rows", [1, 24])
+def test_packed_weights_in_loops_of_loops(rows: int) -> None:
+    def inner(h: Any, x: Any) -> Any:
+        new = fb.tanh(h @ fb.matrix_transpose(WIDE) + x)
+        return new, new
+
+    def outer(h: Any, x: Any) -> Any:
+        h, steps = fb.scan(inner, h @ fb.matrix_transpose(WIDE), x)
+        return h, steps
+
+    def loss(h: Any, x: Any) -> Any:
+        last, steps = fb.scan(outer, h, x)
+        return fb.sum(last * last) + fb.sum(steps)
+
+    given = floats(rows, 144, seed=5), floats(2, 3, rows, 144, seed=6)
+    actual = [t.numpy() for t in flat(fb.value_and_grad(loss, argnums=(0, 1))(*given))]
+    with use_executor("reference"):
+        expected = [t.numpy() for t in flat(fb.value_and_grad(loss, argnums=(0, 1))(*given))]
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4 * np.abs(b).max())

@@ -33,11 +33,12 @@ class Inner(Protocol):
     results: list[int]
     place: dict[int, Pointer]
     units: list[Unit]
+    once: list[Op]
 
     def operations(self) -> list[Op]: ...
 
 
-Layout = Callable[[Graph, Any, Mapping[int, Operand]], Inner]
+Layout = Callable[[Graph, Any, Mapping[int, Operand], frozenset[int]], Inner]
 Calls = Callable[[Task, Mapping[int, Pointer]], list[Call]]
 
 
@@ -66,7 +67,8 @@ class ControlTask:
         self._inner: list[Inner] = []
         self._tensors: list[dict[int, int]] = []  # per body: slot of a constant tensor -> outer value
         for graph, partition in zip(self._graphs, partitions, strict=True):
-            inner = layout(graph, partition, self._lying(len(self._inner)))
+            number = len(self._inner)
+            inner = layout(graph, partition, self._lying(number), self._staying(number))
             tensors: dict[int, int] = {}
             for step in inner.constants:
                 made = constant(step.node)
@@ -118,6 +120,14 @@ class ControlTask:
             *[("carried", i) for i in range(count)],
             *[("step", i) for i in steps],
         ]
+
+    def _staying(self, number: int) -> frozenset[int]:
+        """The inputs of a loop's body that are the same at each step."""
+        if self.node.primitive.name != "scan":
+            return frozenset()
+        sources = self._sources(number)
+        inputs = self._graphs[number].inputs
+        return frozenset(v for v, (kind, _) in zip(inputs, sources, strict=True) if kind == "outside")
 
     def _lying(self, number: int) -> dict[int, Operand]:
         """How the inputs of a body lie, where that is not densely in row-major order."""
@@ -190,8 +200,8 @@ class _Writer:
     def _dtype(self, i: int) -> DType:
         return self.task.types[self.task.node.inputs[i]].dtype
 
-    def _body(self, number: int, outputs: Sequence[Pointer]) -> list[Op]:
-        """The operations of a body whose results go to ``outputs``."""
+    def _body(self, number: int, outputs: Sequence[Pointer]) -> tuple[list[Op], list[Op]]:
+        """What comes before the first step, and the operations of a body whose results go to ``outputs``."""
         task = self.task
         inner = task._inner[number]
         graph = task._graphs[number]
@@ -213,11 +223,18 @@ class _Writer:
                 at[p.slot] = Pointer(self.new_slot())  # the moving slot of a loop inside
             return Pointer(at[p.slot].slot, at[p.slot].offset + p.offset)
 
+        once, out = self._placed(inner.once, moved), self._placed(inner.operations(), moved)
+        task.written[number] = list(out)
+        return once, out
+
+    def _placed(self, ops: Sequence[Op], moved: Callable[[Pointer], Pointer]) -> list[Op]:
+        """Operations of a body with the places that they have in the surrounding program."""
+
         def slot_of(slot: int) -> int:
             return moved(Pointer(slot)).slot
 
         out: list[Op] = []
-        for op in inner.operations():
+        for op in ops:
             if isinstance(op, Call):
                 args = tuple([moved(a) if isinstance(a, Pointer) else a for a in op.args])
                 out.append(Call(op.entry, op.tiles, args, op.cost))
@@ -231,7 +248,6 @@ class _Writer:
                 out.append(Branch(op.ahead, moved(op.condition), op.when))
             else:
                 out.append(op)
-        task.written[number] = list(out)
         return out
 
     # -- carried values -----------------------------------------------------------------------
@@ -311,7 +327,8 @@ class _Writer:
                 results.append(Pointer(walk(self.place[v], row)))
             if slots:
                 out.append(Bind(tuple(slots), tuple(places)))
-            loop = self._body(0, results)
+            once, loop = self._body(0, results)
+            out += once
             moving = tuple([(slot, nbytes) for slot, nbytes in zip(slots, steps, strict=True) if nbytes])
             if moving:
                 loop.append(Step(moving))
@@ -326,7 +343,7 @@ class _Writer:
     def cond(self) -> list[Op]:
         task = self.task
         results = [self.place[v] for v in task.node.outputs]
-        yes, no = self._body(0, results), self._body(1, results)
+        (_, yes), (_, no) = self._body(0, results), self._body(1, results)
         condition = task.operands[0]
         if not isinstance(condition, View):
             return yes if condition[0] else no
@@ -340,8 +357,9 @@ class _Writer:
     def while_loop(self) -> list[Op]:
         task = self.task
         answer = self._reserved("answer")
-        test = self._body(0, [answer])
-        body = [*self._body(1, [Pointer(slot) for slot in self.next.values()]), *self._exchange()]
+        _, test = self._body(0, [answer])
+        _, body = self._body(1, [Pointer(slot) for slot in self.next.values()])
+        body += self._exchange()
         return [
             *self._begin(sum(task.node.attrs["split"])),
             *test,

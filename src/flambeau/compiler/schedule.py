@@ -61,6 +61,7 @@ class Schedule:
 
     ``constants`` are computed once, when the program is made; ``steps`` are lists of operations and
     host steps, in order; ``overwriting`` are the operations from the first that writes to an input on.
+    ``once`` is what the body of a loop does before the first step.
 
     Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
     calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it;
@@ -70,6 +71,7 @@ class Schedule:
 
     constants: list[HostStep] = field(default_factory=list)
     steps: list[list[Op] | HostStep] = field(default_factory=list)
+    once: list[Op] = field(default_factory=list)
     overwriting: list[Op] = field(default_factory=list)
     arena: int = 0
     slots: int = 0
@@ -113,6 +115,7 @@ class _Scheduler:
         self.pads: dict[Any, View] = {}  # what has been padded or converted, and how
         self.tasks: list[AnyTask] = []
         self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
+        self.staying: frozenset[int] = frozenset()  # inputs of a loop's body that are the same at each step
         self.slots = 1
         self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
         self.units: list[Unit] | None = None  # what each task is part of, where that is asked for
@@ -302,6 +305,9 @@ class _Scheduler:
                 return
             product = product_of(self.graph, root, a, b)
             task = contraction_task(self.graph, group, self.sources, product, self._copy)
+            right = task.operands[1]
+            stays = isinstance(right, View) and right.base in self.staying
+            task.once = stays and contraction.packs_alone(task.kernel, task.sizes, task.strides)
         self._add(task)
 
     def _operand(self, v: int) -> View:
@@ -326,9 +332,11 @@ class _Scheduler:
             constant = self.sources.constants.get(v)
             operands.append(self.sources.views[v] if constant is None else constant)
 
-        def layout(body: Graph, inner: Partition, lying: Mapping[int, Operand]) -> Schedule:
+        def layout(
+            body: Graph, inner: Partition, lying: Mapping[int, Operand], staying: frozenset[int]
+        ) -> Schedule:
             scheduler = _Scheduler(body, inner, frozenset(), 0, self.entry)
-            scheduler.lying = lying
+            scheduler.lying, scheduler.staying = lying, staying
             scheduler.units = None if self.units is None else []
             scheduler.failures = self.failures
             return scheduler.run()
@@ -414,6 +422,8 @@ class _Scheduler:
                 key = -(1 << 40) - t
                 scratch[t] = key
                 sizes[key], born[key], dies[key] = need, t, t
+                if isinstance(task, Task) and task.once:  # what was packed stays there
+                    born[key], dies[key] = 0, len(self.tasks)
         offsets, schedule.arena = plan_arena(sizes, born, dies)
         for v in sizes:
             if v > -(1 << 40):
@@ -439,7 +449,11 @@ class _Scheduler:
             if isinstance(task, ControlTask):
                 calls.extend(task.operations(place, workspace, self._new_slot, self._calls))
             else:
-                calls.extend(self._calls(task, place, workspace))
+                made = self._calls(task, place, workspace)
+                if task.once:
+                    schedule.once.extend(made[:-1])
+                    made = made[-1:]
+                calls.extend(made)
             schedule.kernels += 1
             if self.units is not None:
                 self._describe(t, task, calls[first:])
@@ -506,8 +520,8 @@ class _Scheduler:
         family = task.kernel.family
         if family == "elementwise":
             return elementwise.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
-        module = reduction if family == "reduction" else contraction
-        return list(module.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace))
+        given = task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace
+        return reduction.calls(*given) if family == "reduction" else contraction.calls(*given, task.once)
 
 
 def _reads(task: AnyTask) -> list[int]:
@@ -536,7 +550,7 @@ def _workspace(task: AnyTask) -> int:
         return 0
     if task.kernel.family == "reduction":
         return reduction.workspace(task.kernel, task.sizes)
-    return contraction.workspace(task.kernel, task.sizes)
+    return contraction.workspace(task.kernel, task.sizes, task.once)
 
 
 def schedule(

@@ -28,12 +28,16 @@ Place = View | Part | int
 
 @dataclass(slots=True)
 class Task:
-    """A kernel, its sizes, and per operand a view (read), or the number or part of the value it writes."""
+    """A kernel, its sizes, and per operand a view (read), or the number or part of the value it writes.
+
+    ``once`` says that its second operand stays through all steps of a loop, and is packed before it.
+    """
 
     kernel: Kernel
     sizes: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     operands: list[Place]
+    once: bool = False
 
     @property
     def reads(self) -> list[int]:

@@ -214,7 +214,23 @@ def make_scratch(
     )
 
 
-def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
+def packs_alone(kernel: Kernel, sizes: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether B would be packed by each block, or ahead, and nothing else: once is enough if B stays."""
+    batch, m, columns, depths = axes_of(kernel).split(sizes)
+    n, k = math.prod(columns), math.prod(depths)
+    if batch or not m * n:
+        return False
+    facts = facts_of(kernel)
+    p = make_plan(facts, 1, m, n, k, strides[0][-1], strides[1][-1])
+    return not facts.spread and p.a_mode != A_AHEAD and p.b_mode != B_IN_PLACE
+
+
+def _ahead(p: Plan) -> Plan:
+    """The same plan, with B packed ahead where it is packed at all."""
+    return p._replace(b_mode=B_AHEAD) if p.b_mode == B_BY_BLOCK else p
+
+
+def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False) -> int:
     """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
     batch, m, columns, depths = axes_of(kernel).split(sizes)
     n, k = math.prod(columns), math.prod(depths)
@@ -227,6 +243,7 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...]) -> int:
         copies = math.prod(_different(facts.a_moves, batch)), math.prod(_different(facts.b_moves, batch))
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
             p = make_plan(facts, batches, m, n, k, step, step)
+            p = _ahead(p) if ahead else p
             needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k).total)
         if facts.spread or not batch or facts.b_moves[len(batch) - 1]:
             return needed
@@ -240,8 +257,11 @@ def calls(
     strides: tuple[tuple[int, ...], ...],
     pointers: tuple[Pointer | int, ...],
     workspace: Pointer,
+    ahead: bool = False,
 ) -> list[Call]:
     """The launches that run a kernel once, in order; none where there is no output element.
+
+    With ``ahead`` the first launch packs all of B, for one or more of the second.
 
     ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
     axis; ``pointers`` one address per operand; ``workspace`` is as many bytes, aligned to 64, as
@@ -261,6 +281,7 @@ def calls(
         m = _merge(facts, batch, m, strides)
     batches = math.prod(batch)
     p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1])
+    p = _ahead(p) if ahead else p
     a_batch, b_batch = _different(facts.a_moves, batch), _different(facts.b_moves, batch)
     copies = math.prod(a_batch), math.prod(b_batch)
     s = make_scratch(facts, p, copies, batches, m, n, k)
