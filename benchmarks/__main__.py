@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from benchmarks import gemm, machine, mlp, overhead, startup
 from benchmarks.harness import OTHERS, ROOT, Settings, add_arguments, settings_of
+from benchmarks.workloads import run as workloads
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN = "<!-- results: written by python -m benchmarks --write -->"
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Settings], str]]] = {
     "overhead": (overhead.TITLE, overhead.run),
     "gemm": (gemm.TITLE, gemm.run),
     "startup": (startup.TITLE, startup.run),
+    "workloads": (workloads.TITLE, workloads.run),
 }
 
 
