@@ -261,18 +261,24 @@ def _best(works: Sequence[Callable[[], object]], rounds: int = _ROUNDS) -> float
     return min(together(works) for _ in range(rounds))
 
 
-def together(works: Sequence[Callable[[], object]]) -> float:
-    """Seconds from the start of the first to the end of the last, each in a thread of its own."""
+def together(works: Sequence[Callable[[], object]], pinned: Sequence[int] = ()) -> float:
+    """Seconds from the start of the first to the end of the last, each in a thread of its own.
+
+    Each thread stays on one of the ``pinned`` processors where these are given, one for each.
+    """
     times: list[tuple[float, float]] = []
     gate = threading.Barrier(len(works))
 
-    def run(work: Callable[[], object]) -> None:
+    def run(work: Callable[[], object], processor: int | None) -> None:
+        if processor is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {processor})  # of this thread alone
         gate.wait()
         start = time.perf_counter()
         work()
         times.append((start, time.perf_counter()))
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    places: Sequence[int | None] = pinned or [None] * len(works)
+    threads = [threading.Thread(target=run, args=pair) for pair in zip(works, places, strict=True)]
     for t in threads:
         t.start()
     for t in threads:
