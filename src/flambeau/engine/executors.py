@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from flambeau.engine.executor import Executor
 from flambeau.engine.reference import ReferenceExecutor
+from flambeau.engine.tape import HOOKS, THREAD
 from flambeau.errors import OperandError
+
+T = TypeVar("T")
 
 _ACTIVE: ContextVar[Executor | None] = ContextVar("flambeau_executor", default=None)
 
@@ -38,6 +42,21 @@ def executor(name: str) -> Executor:
 def active_executor() -> Executor:
     """The executor that evaluates on this thread."""
     return _ACTIVE.get() or _MADE.get(DEFAULT) or executor(DEFAULT)
+
+
+@contextmanager
+def observing(watcher: Executor, sink: ContextVar[T | None], place: T) -> Iterator[None]:
+    """Evaluate what the block records, and no more, with ``watcher``, which finds ``place`` in ``sink``."""
+    if not THREAD.tape.abstract:
+        HOOKS.evaluate(THREAD.tape)  # what came before
+    active, previous = _ACTIVE.set(watcher), sink.set(place)
+    try:
+        yield
+        if not THREAD.tape.abstract:
+            HOOKS.evaluate(THREAD.tape)
+    finally:
+        sink.reset(previous)
+        _ACTIVE.reset(active)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from flambeau.engine.digests import SESSION, Digest, Session, recording
-from flambeau.engine.executors import _ACTIVE, DEFAULT
-from flambeau.engine.tape import HOOKS, THREAD
+from flambeau.engine.executors import DEFAULT, observing
 from flambeau.errors import OperandError, WeightsError
 
 MARK = "flambeau digests"  # what a file of them begins with, inside of a brace and a quote
@@ -78,22 +77,14 @@ class Recorder:
         self.made = made
         self.executor = recording([one.executor for one in made])
         self.session = Session([one.rows for one in made], keep)
-        self.tokens: list[Any] = []
 
     def __enter__(self) -> Any:
-        if not THREAD.tape.abstract:
-            HOOKS.evaluate(THREAD.tape)  # what came before is not looked at
-        self.tokens = [_ACTIVE.set(self.executor), SESSION.set(self.session)]
+        self.block = observing(self.executor, SESSION, self.session)
+        self.block.__enter__()
         return self.made[0] if len(self.made) == 1 else tuple(self.made)
 
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        try:
-            if kind is None and not THREAD.tape.abstract:
-                HOOKS.evaluate(THREAD.tape)
-        finally:
-            active, session = self.tokens
-            SESSION.reset(session)
-            _ACTIVE.reset(active)
+    def __exit__(self, *error: Any) -> None:
+        self.block.__exit__(*error)
 
 
 @overload

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from flambeau.engine.executors import _ACTIVE
+from flambeau.engine.executors import observing
 from flambeau.engine.explain import EXPLAINING, SINK
 from flambeau.engine.machine import Machine, machine
 from flambeau.engine.report import Memory, ProgramReport, Row, total_memory
 from flambeau.engine.tables import size, table
-from flambeau.engine.tape import HOOKS, THREAD
 
 
 class Explanation:
@@ -26,22 +25,14 @@ class Explanation:
     def __init__(self) -> None:
         self.result: Any = None
         self._programs: list[ProgramReport] = []
-        self._tokens: list[Any] = []
 
     def __enter__(self) -> Explanation:
-        if not THREAD.tape.abstract:
-            HOOKS.evaluate(THREAD.tape)  # what came before is not explained
-        self._tokens = [_ACTIVE.set(EXPLAINING), SINK.set(self._programs)]
+        self._block = observing(EXPLAINING, SINK, self._programs)
+        self._block.__enter__()
         return self
 
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        try:
-            if kind is None and not THREAD.tape.abstract:
-                HOOKS.evaluate(THREAD.tape)
-        finally:
-            active, sink = self._tokens
-            SINK.reset(sink)
-            _ACTIVE.reset(active)
+    def __exit__(self, *error: Any) -> None:
+        self._block.__exit__(*error)
 
     @property
     def rows(self) -> list[Row]:
