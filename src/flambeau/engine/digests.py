@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from os.path import basename
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,7 @@ class _Recorded:
         self.names = names
         self.graph = graph
         self.donated = donated
-        self.numbers = numbers
+        self.numbers = graph.inputs[len(graph.inputs) - numbers :]
         self.whole: Executable | None = None
         self.pieces: list[_Piece] | None = None
         self.single: dict[tuple[str, int], _Piece] = {}
@@ -125,8 +124,7 @@ class _Recorded:
         return Done(made, pending.after)
 
     def _prepare(self, name: str, graph: Graph, donated: frozenset[int] = frozenset()) -> Executable:
-        numbered = set(self.graph.inputs[len(self.graph.inputs) - self.numbers :])
-        return executor(name).prepare(graph, donated, sum(v in numbered for v in graph.inputs))
+        return executor(name).prepare(graph, donated, sum(v in self.numbers for v in graph.inputs))
 
     def all_pieces(self) -> list[_Piece]:
         """The program in pieces, prepared when first needed."""
@@ -145,18 +143,20 @@ class _Recorded:
     def _piece(self, name: str, nodes: list[Node], outputs: list[int]) -> _Piece:
         made = {v for node in nodes for v in node.outputs}
         used = {v for node in nodes for v in node.inputs} - made
-        numbered = self.graph.inputs[len(self.graph.inputs) - self.numbers :]
-        inputs = [*sorted(used - set(numbered)), *[v for v in numbered if v in used]]
+        inputs = [*sorted(used.difference(self.numbers)), *[v for v in self.numbers if v in used]]
         graph = Graph(self.graph.types, inputs, nodes, outputs)
         return _Piece(nodes, inputs, outputs, self._prepare(name, graph))
 
 
+def _last_uses(graph: Graph) -> dict[int, int]:
+    """The number of the last node that reads a value; that after all nodes for an output."""
+    last = {v: i for i, node in enumerate(graph.nodes) for v in node.inputs}
+    return last | dict.fromkeys(graph.outputs, len(graph.nodes))
+
+
 def _cut(graph: Graph, every: bool) -> Iterator[tuple[list[Node], list[int]]]:
     """Runs of nodes, and which of their values are wanted: those to look at, and those needed later."""
-    last = {v: len(graph.nodes) for v in graph.outputs}
-    for i, node in reversed(list(enumerate(graph.nodes))):
-        for v in node.inputs:
-            last.setdefault(v, i)
+    last = _last_uses(graph)
     start = 0
     held = 0
     for i, node in enumerate(graph.nodes):
@@ -189,15 +189,12 @@ class _Walk:
         self.env: dict[int, Any] = dict(zip(self.graph.inputs, inputs, strict=True))
         parameters = trained(tape, inputs)
         self.given = {v: "parameter" if i in parameters else "input" for i, v in enumerate(self.graph.inputs)}
-        for v in self.graph.inputs[len(self.graph.inputs) - program.numbers :]:
+        for v in program.numbers:
             self.given[v] = "number"
 
     def operations(self) -> None:
         """Run all pieces; a row for each input where it is first read, and for each operation."""
-        last: dict[int, int] = {v: len(self.graph.nodes) for v in self.graph.outputs}
-        for i, node in reversed(list(enumerate(self.graph.nodes))):
-            for v in node.inputs:
-                last.setdefault(v, i)
+        last = _last_uses(self.graph)
         at = 0
         for piece in self.program.all_pieces():
             made = piece.executable.submit([self.env[v] for v in piece.inputs]).wait()
@@ -268,7 +265,7 @@ class _Walk:
             digest=digest(array),
             operation=self.origins.operation(where),
             layer=".".join(where.layer),
-            line=f"{basename(where.code.co_filename)}:{where.line}" if where.code is not None else "",
+            line=where.short,
             phase="backward" if isinstance(where, InGradient) else "forward",
             program=self.number,
             text=str(array.reshape(-1)[0]) if array.size == 1 else "",

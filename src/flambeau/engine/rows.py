@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from os.path import basename
 from typing import Any
 
 from flambeau.compiler.control import ControlTask
@@ -135,7 +134,6 @@ class Reporter:
         predicted: tuple[float, str],
         seconds: float,
     ) -> None:
-        line = f"{basename(where.code.co_filename)}:{where.line}" if where.code is not None else ""
         gradient = ""
         if kind == "contraction" and not depth and unit.root is not None:
             shape = unit.type_of(unit.root.outputs[0]).shape
@@ -148,7 +146,7 @@ class Reporter:
                 fused=names,
                 operation=self.origins.operation(where),
                 layer=".".join(where.layer),
-                line=line,
+                line=where.short,
                 phase="backward" if isinstance(where, InGradient) else "forward",
                 gradient=gradient,
                 sizes=sizes,

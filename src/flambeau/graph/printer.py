@@ -5,7 +5,6 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator
 from enum import Enum
-from os.path import basename
 from typing import Any
 
 from flambeau.devices import Device
@@ -125,9 +124,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _comment(where: Where) -> str:
-    parts = []
-    if where.code is not None:
-        parts.append(f"{basename(where.code.co_filename)}:{where.line}")
+    parts = [where.short] if where.short else []
     if where.layer:
         parts.append(f"in layer {'.'.join(where.layer)}")
     return f"# {' '.join(parts)}" if parts else ""

@@ -42,11 +42,16 @@ class Where(NamedTuple):
                 found = line
         return found
 
+    @property
+    def short(self) -> str:
+        """The file's name and the line, such as ``train.py:11``; empty where they are not known."""
+        return "" if self.code is None else f"{basename(self.code.co_filename)}:{self.line}"
+
     def __str__(self) -> str:
         parts = []
         if self.code is not None:
             text = linecache.getline(self.code.co_filename, self.line).strip()
-            place = f"at {basename(self.code.co_filename)}:{self.line} in {self.code.co_name}"
+            place = f"at {self.short} in {self.code.co_name}"
             parts.append(f"{place}: {text}" if text else place)
         if self.layer:
             parts.append(f"in layer {'.'.join(self.layer)}")

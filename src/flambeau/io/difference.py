@@ -315,8 +315,6 @@ def _entries(x: Any) -> Iterator[Digest]:
 
 def _tensor(name: str, item: Any, layer: str, where: Where | None) -> Digest:
     array = item.numpy() if isinstance(item, Tensor) else item
-    line = ""
-    if where is not None and where.code is not None:
-        line = f"made at {os.path.basename(where.code.co_filename)}:{where.line}"
+    line = f"made at {where.short}" if where is not None and where.short else ""
     dtype, bits = str(item.dtype), digest(array)
     return Digest("tensor", name, array.shape, dtype, bits, layer=layer, line=line, value=array)
