@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from flambeau.compiler.kernel import Role
-from flambeau.compiler.partition import Group
+from flambeau.compiler.partition import Group, needed
 from flambeau.compiler.tasks import Body, Part, Sources, Task, pointwise
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType
@@ -151,8 +151,8 @@ def _fill(graph: Graph, sources: Sources, value: int, place: View) -> Task:
 def _write(graph: Graph, group: Group, sources: Sources, v: int, skipped: Sequence[int], place: View) -> Task:
     """Write value ``v``, less its first ``skipped`` elements, to ``place``, computing it where it is new."""
     body = Body(graph, sources)
-    for node in _needed(graph, group, v):
-        body.compute(node)
+    for i in needed(graph, [i for i in group.nodes if i != group.root], (v,)):
+        body.compute(graph.nodes[i])
     body.read(v)
     body.operands = [
         (dtype, role, _narrowed(view, skipped, place.shape))
@@ -162,18 +162,6 @@ def _write(graph: Graph, group: Group, sources: Sources, v: int, skipped: Sequen
     ]
     body.store(v, Part(place))
     return pointwise(body, place.shape)
-
-
-def _needed(graph: Graph, group: Group, v: int) -> list[Node]:
-    """The elementwise nodes of ``group`` that compute ``v``, in order."""
-    wanted = {v}
-    found = []
-    for i in reversed(group.nodes):
-        node = graph.nodes[i]
-        if i != group.root and wanted.intersection(node.outputs):
-            found.append(node)
-            wanted.update(node.inputs)
-    return found[::-1]
 
 
 def _narrowed(view: View, skipped: Sequence[int], shape: tuple[int, ...]) -> View:

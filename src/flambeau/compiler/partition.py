@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from flambeau.compiler.bodies import CONTROL, bodies
 from flambeau.compiler.recompute import Recomputation
-from flambeau.compiler.scalar_ops import OPS, TRANSCENDENTAL
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.dtypes import (
     DType,
@@ -55,7 +54,6 @@ WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
-_CHEAP = OPS.difference(TRANSCENDENTAL)
 _REDUCED = frozenset(
     (float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, uint16, uint32, uint64)
 )
@@ -424,7 +422,7 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     planner.moves()
     planner.alone()
     groups = planner.ordered()
-    again = Recomputation(graph, planner.maker, _CHEAP, GROUP_LIMIT)
+    again = Recomputation(graph, planner.maker, GROUP_LIMIT)
     for group in groups:
         group.nodes = again.extend(group.kind, group.nodes, group.root, planner.points(group))
     wanted: set[int] = set(graph.outputs)
@@ -443,18 +441,19 @@ def partition(graph: Graph, supports: Supports) -> Partition:
         if group.kind in ("host", "control"):
             group.outputs = list(graph.nodes[group.nodes[0]].outputs)
         else:
-            group.nodes = _needed(graph, group)
+            root = graph.nodes[group.root].outputs if group.root >= 0 else ()
+            group.nodes = needed(graph, group.nodes, {*group.outputs, *root})
         stored.update(group.outputs)
     return Partition(groups, stored)
 
 
-def _needed(graph: Graph, group: Group) -> list[int]:
-    """The nodes of a group but for those that other groups were to read and compute again instead."""
-    wanted = set(group.outputs)
+def needed(graph: Graph, nodes: Sequence[int], values: Iterable[int]) -> list[int]:
+    """Those of the nodes, in order, that ``values`` follow from."""
+    wanted = set(values)
     kept = []
-    for i in reversed(group.nodes):
+    for i in reversed(nodes):
         node = graph.nodes[i]
-        if i == group.root or not wanted.isdisjoint(node.outputs):
+        if not wanted.isdisjoint(node.outputs):
             kept.append(i)
             wanted.update(node.inputs)
     return kept[::-1]

@@ -12,22 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flambeau.compiler.scalar_ops import OPS, TRANSCENDENTAL
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.graph.graph import Graph, Node
 
 _STEPS = 12  # operations for one value
 _DEPTH = 6  # of them in a row
 _KINDS = frozenset(("elementwise", "contraction", "reduction"))
-_DEAR = frozenset(("div", "reciprocal", "sqrt", "rsqrt", "random_bits"))
+_CHEAP = OPS.difference(TRANSCENDENTAL, ("div", "reciprocal", "sqrt", "rsqrt"))
 
 
 class Recomputation:
-    """Finds, group by group, what may be computed again; ``cheap`` are the operations that may be."""
+    """Finds, group by group, what may be computed again, up to ``limit`` operations in a group."""
 
-    def __init__(self, graph: Graph, maker: Mapping[int, int], cheap: frozenset[str], limit: int) -> None:
+    def __init__(self, graph: Graph, maker: Mapping[int, int], limit: int) -> None:
         self.graph = graph
         self.maker = maker
-        self.cheap = cheap - _DEAR
         self.limit = limit
 
     def extend(self, kind: str, nodes: list[int], root: int, shape: tuple[object, ...]) -> list[int]:
@@ -80,7 +80,7 @@ class Recomputation:
         if i < 0 or depth >= _DEPTH or len(steps) >= _STEPS:
             return None
         node = self.graph.nodes[i]
-        if node.primitive.name not in self.cheap or self.graph.types[v].shape != shape:
+        if node.primitive.name not in _CHEAP or self.graph.types[v].shape != shape:
             return None
         missing: set[int] = set()
         before = len(steps)

@@ -107,8 +107,13 @@ class Plan(NamedTuple):
     units_per_tile: int
 
 
-def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b_step: int) -> Plan:
-    """Chooses how to run ``batches`` products; ``a_step`` and ``b_step`` are strides along K."""
+def make_plan(
+    facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b_step: int, ahead: bool = False
+) -> Plan:
+    """Chooses how to run ``batches`` products; ``a_step`` and ``b_step`` are strides along K.
+
+    With ``ahead`` B is packed ahead where it is packed at all.
+    """
     item = facts.item
     unit = _COLUMN_BYTES // item
     depth = max(1, k if k <= _LONGEST else _DEPTH)
@@ -151,6 +156,8 @@ def make_plan(facts: Facts, batches: int, m: int, n: int, k: int, a_step: int, b
     per_tile = max(1, min(int(_TILE_NS / unit_ns), -(-units // _TILES) if units > _TILES else units))
     if units * unit_ns <= 2 * _TILE_NS:
         per_tile = units
+    if ahead and b_mode == B_BY_BLOCK:
+        b_mode = B_AHEAD
     return Plan(rows, columns, depth, a_mode, b_mode, per_tile)
 
 
@@ -225,11 +232,6 @@ def packs_alone(kernel: Kernel, sizes: tuple[int, ...], strides: tuple[tuple[int
     return not facts.spread and p.a_mode != A_AHEAD and p.b_mode != B_IN_PLACE
 
 
-def _ahead(p: Plan) -> Plan:
-    """The same plan, with B packed ahead where it is packed at all."""
-    return p._replace(b_mode=B_AHEAD) if p.b_mode == B_BY_BLOCK else p
-
-
 def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False) -> int:
     """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
     batch, m, columns, depths = axes_of(kernel).split(sizes)
@@ -242,8 +244,7 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False) -> in
         batches = math.prod(batch)
         copies = math.prod(_different(facts.a_moves, batch)), math.prod(_different(facts.b_moves, batch))
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
-            p = make_plan(facts, batches, m, n, k, step, step)
-            p = _ahead(p) if ahead else p
+            p = make_plan(facts, batches, m, n, k, step, step, ahead)
             needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k).total)
         if facts.spread or not batch or facts.b_moves[len(batch) - 1]:
             return needed
@@ -280,8 +281,7 @@ def calls(
     elif batch:
         m = _merge(facts, batch, m, strides)
     batches = math.prod(batch)
-    p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1])
-    p = _ahead(p) if ahead else p
+    p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1], ahead)
     a_batch, b_batch = _different(facts.a_moves, batch), _different(facts.b_moves, batch)
     copies = math.prod(a_batch), math.prod(b_batch)
     s = make_scratch(facts, p, copies, batches, m, n, k)

@@ -90,27 +90,24 @@ def write_epilogue(
 def add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:
     """Adds a chunk's chains to the sums of those before, unless there is one chunk only.
 
-    It takes whole vectors, beyond the last column: so a block must be added up as a whole, once.
+    The last chunk's sums replace the chains.  It takes whole vectors, beyond the last column: so a
+    block must be added up as a whole, once.
     """
-    at_once = f.binary("and", first, last)
-    with f.when(f.binary("xor", at_once, f.const("i1", True))):
-        _add_up(f, shape, block, first, last)
-
-
-def _add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:
-    """Adds a chunk's chains to the sums of those before; the last one's sums replace the chains."""
     type_ = vector(shape.lanes, shape.element)
-    later = f.binary("xor", first, f.const("i1", True))
+    true = f.const("i1", True)
+    later = f.binary("xor", first, true)
     target = f.select(last, block.chains, block.sums)
-    with f.loop(f.i64(0), block.rows, 1) as row:
-        line = f.mul(row.index, f.i64(shape.width))
-        with f.loop(f.i64(0), block.columns, shape.lanes) as column:
-            at = f.add(line, column.index)
-            chain = f.load(type_, f.element(block.chains, shape.element, at))
-            with f.when(later, [chain]) as add:
-                sums = f.load(type_, f.element(block.sums, shape.element, at))
-                add.values = [f.binary("fadd", sums, chain)]
-            f.store(add.merged[0], f.element(target, shape.element, at))
+    with (
+        f.when(f.binary("xor", f.binary("and", first, last), true)),
+        f.loop(f.i64(0), block.rows, 1) as row,
+        f.loop(f.i64(0), block.columns, shape.lanes) as column,
+    ):
+        at = f.add(f.mul(row.index, f.i64(shape.width)), column.index)
+        chain = f.load(type_, f.element(block.chains, shape.element, at))
+        with f.when(later, [chain]) as add:
+            sums = f.load(type_, f.element(block.sums, shape.element, at))
+            add.values = [f.binary("fadd", sums, chain)]
+        f.store(add.merged[0], f.element(target, shape.element, at))
 
 
 class _Row:
@@ -131,8 +128,6 @@ class _Row:
         self.starts: dict[int, Value] = {}
         self.steps: dict[int, Value | None] = {}
         for i, start in block.starts.items():
-            if i < 2:
-                continue
             row_step, self.steps[i] = inputs.stride(i, -3), inputs.stride(i, -2)
             element = memory_element(kernel.operands[i].dtype)
             self.starts[i] = start if row_step is None else f.element(start, element, f.mul(row, row_step))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from flambeau.compiler.contraction.arguments import (
     A_BY_BLOCK,
+    A_IN_PLACE,
     B_AHEAD,
     B_BY_BLOCK,
     B_IN_PLACE,
@@ -234,7 +235,7 @@ class Product:
                 )
             ahead = address(f, self.a_ahead, self.element, (self.k0, a_step))
             packed = [f.select(by_block, own, ahead), f.i64(1), a_step]
-            in_place = f.icmp("eq", mode, zero)
+            in_place = f.icmp("eq", mode, f.i64(A_IN_PLACE))
             where = [f.select(in_place, old, new) for new, old in zip(packed, where, strict=True)]
         self.a, self.a_row, self.a_step = where
 
