@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau import dtypes
+from flambeau.compiler.groups import Partition
 from flambeau.compiler.kernel import Kernel
-from flambeau.compiler.partition import Partition, partition
+from flambeau.compiler.partition import partition
 from flambeau.compiler.schedule import Schedule, schedule
 from flambeau.compiler.verify import verify_kernel
 from flambeau.engine.native import supports

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
 
 from flambeau import dtypes
-from flambeau.compiler import partition as module
-from flambeau.compiler.partition import GROUP_LIMIT, OPERAND_LIMIT, Partition
+from flambeau.compiler import groups as module
+from flambeau.compiler.groups import GROUP_LIMIT, OPERAND_LIMIT, Group, Partition
 from flambeau.compiler.simplify import simplify
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.graph.builder import Var
@@ -84,9 +85,12 @@ def test_a_reduction_over_axes_of_size_one_keeps_points_and_results_apart() -> N
     assert sum(len(g.nodes) for g in found.groups) == 3
 
 
-def test_softmax_is_three_passes() -> None:
+def test_softmax_is_one_kernel_of_three_passes() -> None:
     graph = simplify(graph_of(lambda x: softmax(x, 1), f32(30, 40)))
-    assert kinds(graph) == ["reduction reduce_max", "reduction sub exp reduce_sum", "elementwise div"]
+    assert kinds(graph) == ["normalization reduce_max sub exp reduce_sum div"]
+    (group,) = parts(graph).groups
+    found = [[graph.nodes[i].primitive.name for i in part.nodes] for part in group.parts]
+    assert found == [["reduce_max"], ["sub", "exp", "reduce_sum"], ["div"]]
 
 
 @pytest.mark.parametrize("dtype", [dtypes.int32, dtypes.complex64])
@@ -177,26 +181,35 @@ def random_graph(seed: int, size: int) -> Graph:
 
 
 def check(graph: Graph) -> Partition:
-    """Every group runs after what it reads, one group stores a value, what is read is stored."""
+    """Every group runs after what it reads, one group stores a value, what is read is stored.
+
+    So it is also where normalizations run as their parts.
+    """
     found = parts(graph)
-    storing = {v: n for n, g in enumerate(found.groups) for v in g.outputs}
-    assert sum(len(g.outputs) for g in found.groups) == len(storing) and set(storing) == found.stored
+    check_order(graph, found.groups, found.stored)
+    check_order(graph, [part for group in found.groups for part in group.parts or [group]], found.stored)
+    return found
+
+
+def check_order(graph: Graph, groups: Sequence[Group], stored: Collection[int]) -> None:
+    storing = {v: n for n, g in enumerate(groups) for v in g.outputs}
+    assert sum(len(g.outputs) for g in groups) == len(storing) and storing.keys() <= stored
     sources: dict[int, set[int]] = {v: set() for v in graph.inputs}
     for node in graph.nodes:
         view = node.primitive.name in (*MOVES_NOTHING, "constant")
         for v in node.outputs:
             sources[v] = {s for u in node.inputs for s in sources[u]} if view else {v}
-    for n, group in enumerate(found.groups):
+    for n, group in enumerate(groups):
         assert group.nodes == sorted(set(group.nodes))
         made: set[int] = set()
         for i in group.nodes:
             for s in {s for v in graph.nodes[i].inputs for s in sources[v]}:
-                assert (s in made and (i != group.root or group.kind == "reduction")) or storing[s] < n
+                here = s in made and (i != group.root or group.kind in ("reduction", "normalization"))
+                assert here or storing[s] < n
             made.update(graph.nodes[i].outputs)
         assert made.issuperset(group.outputs)
     for v in graph.outputs:
-        assert sources[v] <= found.stored
-    return found
+        assert sources[v] <= storing.keys()
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -100,6 +100,22 @@ def test_donated_inputs_are_overwritten_last(size: int) -> None:
     assert not plan(graph)[0].reused
 
 
+def test_an_update_stays_in_place_beside_a_normalization() -> None:
+    """Rows of weights are normalized, and the weights, of the same shape, are updated."""
+
+    def fn(w: Var, g: Var) -> list[Var]:
+        total = broadcast(reduce_sum(e.square(w), (1,)), w.shape, (0,))
+        scaled = e.div(w, total)
+        return [scaled, e.sub(w, e.mul(g, total))]
+
+    graph = graph_of(fn, f32(30, 50), f32(30, 50))
+    schedule, kernels = plan(graph)
+    assert [k.family for k in kernels] == ["normalization"] and not schedule.reused
+    schedule, kernels = plan(graph, donated=frozenset({0}))
+    assert [k.family for k in kernels] == ["reduction", "elementwise", "elementwise"]
+    assert schedule.reused and len(schedule.overwriting) == 1
+
+
 def test_an_input_is_not_overwritten_where_others_read_it_later() -> None:
     def fn(x: Var) -> list[Var]:
         y = e.add(x, 1.0)

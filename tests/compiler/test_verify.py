@@ -61,6 +61,13 @@ LOGSUMEXP = Kernel(
         store(1, 6),
     ),
 )
+# The exponentials that a second pass has summed are divided by their sum in a third.
+SOFTMAX = Kernel(
+    "normalization",
+    (GRID, REDUCE),
+    (_in(ANY, ONE), _out(ANY, ONE)),
+    (*LOGSUMEXP.body[:5], op("div", 3, 4), store(1, 5)),
+)
 GEMM = Kernel(
     "contraction",
     (GRID, VECTOR, REDUCE),
@@ -79,7 +86,7 @@ def _with(kernel, position, instr):
     return (*kernel.body[:position], instr, *kernel.body[position + 1 :])
 
 
-@pytest.mark.parametrize("kernel", [ADD, LOGSUMEXP, GEMM], ids=lambda k: k.family)
+@pytest.mark.parametrize("kernel", [ADD, LOGSUMEXP, SOFTMAX, GEMM], ids=lambda k: k.family)
 def test_kernels_that_pass(kernel):
     verify_kernel(kernel)
 
@@ -112,6 +119,12 @@ def test_families_and_their_axes():
     _refused(GEMM, "a contraction kernel needs a REDUCE axis", axes=(GRID, GRID, VECTOR))
     _refused(GEMM, "has GRID axes, then VECTOR axes, then REDUCE axes", axes=(GRID, REDUCE, VECTOR))
     _refused(LOGSUMEXP, "one reduce_", body=(load(0), store(1, 0)))
+    _refused(SOFTMAX, "a normalization kernel needs a REDUCE axis", axes=(GRID, GRID))
+    for axes in ((REDUCE, GRID), (GRID, VECTOR, REDUCE), (REDUCE, VECTOR)):
+        operands = tuple(replace(o, strides=(ANY,) * len(axes)) for o in SOFTMAX.operands)
+        _refused(SOFTMAX, "has GRID axes, then REDUCE axes", axes=axes, operands=operands)
+    _refused(SOFTMAX, "one reduce_", body=(load(0), op("exp", 0), store(1, 1)))
+    _refused(SOFTMAX, "and no contraction", body=_with(SOFTMAX, 2, op("contract", 0, 0)))
     _refused(GEMM, "contracts exactly once .* not 2 and 0", body=_with(GEMM, 4, op("contract", 0, 1)))
     _refused(GEMM, "contracts exactly once .* not 1 and 1", body=_with(GEMM, 5, op("reduce_sum", 4)))
     _refused(ADD, "axis 0 of the elementwise kernel is 'grid', not an AxisKind", axes=("grid", VECTOR))
@@ -191,16 +204,15 @@ def test_points_do_not_overwrite_each_other():
     inside = Kernel("reduction", (GRID, REDUCE), (_in(ANY, ONE), _out(ONE, ZERO), _out(ONE, ZERO)), (
         load(0), store(1, 0), op("reduce_sum", 0), store(2, 2)))  # fmt: skip
     _refused(inside, "stores value 0, which varies along axis 1, to operand 1")
+    row = (SOFTMAX.operands[0], _out(ONE, ZERO))
+    _refused(SOFTMAX, "stores value 5, which varies along axis 1, to operand 1", operands=row)
 
 
 def test_what_was_reduced_is_gone():
-    operands = (_in(ANY, ONE), _out(ANY, ONE))
-    softmax = (*LOGSUMEXP.body[:5], op("div", 3, 4), store(1, 5))
     _refused(
-        LOGSUMEXP,
+        SOFTMAX,
         "needs, after the reduction at 4, value 5, which varies along REDUCE axis 1",
-        operands=operands,
-        body=softmax,
+        family="reduction",
     )
     epilogue = (*GEMM.body[:4], op("add", 2, 0), op("relu", 4), store(3, 5))
     _refused(GEMM, "after the reduction at 2, value 5, which varies along REDUCE axis 2", body=epilogue)

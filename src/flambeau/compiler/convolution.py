@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 
+from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
-from flambeau.compiler.partition import WRITTEN_OUT, Group
+from flambeau.compiler.partition import WRITTEN_OUT
 from flambeau.compiler.tasks import (
     Body,
     Part,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Role
-from flambeau.compiler.partition import Group
 from flambeau.compiler.tasks import (
     NOWHERE,
     STATUS,

@@ -3,7 +3,10 @@
 A kernel says what is computed for every point of its axes, not how wide the vectors are, where
 the data lies, or how large anything is: sizes, strides and addresses arrive as run-time
 arguments, so one kernel serves every size.  Lowerings (``elementwise``, ``reduction``,
-``contraction``) turn it into LLVM IR.
+``normalization``, ``contraction``) turn it into LLVM IR.
+
+The loops over REDUCE axes are over once something has been combined, except in a ``normalization``:
+there, values of points may depend on what has been combined, and each such step is another pass.
 
 The body is straight-line code over tiles in SSA form: instruction *i* defines value *i*.
 """
@@ -78,7 +81,7 @@ class Instr:
 class Kernel:
     """A loop nest: axes from outermost to innermost, operands, and what happens at each point."""
 
-    family: str  # "elementwise", "reduction", "contraction"
+    family: str  # "elementwise", "reduction", "normalization", "contraction"
     axes: tuple[AxisKind, ...]
     operands: tuple[Operand, ...]
     body: tuple[Instr, ...]

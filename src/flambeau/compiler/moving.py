@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import Role
-from flambeau.compiler.partition import Group, needed
+from flambeau.compiler.partition import needed
 from flambeau.compiler.tasks import Body, Part, Sources, Task, pointwise
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType

@@ -7,19 +7,22 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 2. a contraction or a reduction of windows takes the elementwise group that alone consumes it as its epilogue;
 3. a reduction takes the elementwise group that produces its operand as its prologue, and the
    group that consumes it as its epilogue;
-4. padding and concatenation take the elementwise groups that produce their operands for them alone;
-5. kernels compute again what follows cheaply from what they read.
+4. reductions over the last axes join with what works on the same rows, in several passes over a row;
+5. padding and concatenation take the elementwise groups that produce their operands for them alone;
+6. kernels compute again what follows cheaply from what they read.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from flambeau.compiler.bodies import CONTROL, bodies
+from flambeau.compiler.groups import GROUP_LIMIT, OPERAND_LIMIT, Group, Partition, Planner
+from flambeau.compiler.normalization_groups import join_rows
 from flambeau.compiler.recompute import Recomputation
+from flambeau.compiler.rows import Frames
 from flambeau.compiler.views import MOVES_NOTHING
 from flambeau.dtypes import (
     DType,
@@ -39,11 +42,8 @@ from flambeau.dtypes import (
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Lowering
 
-GROUP_LIMIT = 64  # operations in one kernel
 EPILOGUE_LIMIT = 24
 WRITTEN_OUT = 32  # elements of a window each of which is an operand
-OPERAND_LIMIT = 24
-WINDOW = 4096  # nodes among which fusion is considered; longer programs are cut there
 
 MOVES = frozenset(("pad", "concatenate"))
 INDEXED = frozenset(("gather", "in_range", "dynamic_slice", "dynamic_update_slice", "scatter", "scatter_add"))
@@ -61,53 +61,12 @@ _REDUCED = frozenset(
 Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 
 
-@dataclass(slots=True, eq=False)
-class Group:
-    """Nodes (by index) that run as one kernel, in order.
-
-    ``kind`` is "elementwise", "reduction", "contraction", "window", "move", "indexed", "whole",
-    "control" or "host"; ``root`` is the node that gives the kernel its kind, of reductions the first;
-    ``inner`` are the partitions of the bodies of control flow.
-    """
-
-    kind: str
-    nodes: list[int]
-    root: int = -1
-    outputs: list[int] = field(default_factory=list)
-    inner: list[Partition] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Partition:
-    """Groups in an order in which they can run, and the values that get memory of their own."""
-
-    groups: list[Group]
-    stored: set[int]
-
-
-def _bits(mask: int) -> Iterator[int]:
-    """The positions of the ones of ``mask``."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-class _Planner:
+class _Planner(Planner):
     def __init__(self, graph: Graph, supports: Supports) -> None:
-        self.graph = graph
-        self.nodes = graph.nodes
+        super().__init__(graph)
         self.supports = supports
-        self.maker: dict[int, int] = {v: i for i, n in enumerate(self.nodes) for v in n.outputs}
-        self.users: dict[int, list[int]] = {}
-        for i, node in enumerate(self.nodes):
-            for v in set(node.inputs):
-                self.users.setdefault(v, []).append(i)
         self.inner: dict[int, list[Partition]] = {}
         self.kind = [self._classify(n) for n in self.nodes]
-        self.group_of: dict[int, Group] = {}
-        self.groups: dict[Group, None] = {}  # in the order they were made
-        self.above, self.below = self._reach()
 
     def _classify(self, node: Node) -> str:
         name = node.primitive.name
@@ -154,90 +113,13 @@ class _Planner:
         self.inner[node.outputs[0]] = found
         return True
 
-    def _reach(self) -> tuple[list[int], list[int]]:
-        """For each node the nodes of its window above and below it, as bits."""
-        count = len(self.nodes)
-        above, below = [0] * count, [0] * count
-        for i, node in enumerate(self.nodes):
-            start = i - i % WINDOW
-            mask = 0
-            for v in node.inputs:
-                j = self.maker.get(v, -1)
-                if j >= start:
-                    mask |= above[j] | (1 << (j - start))
-            above[i] = mask
-        for i in range(count - 1, -1, -1):
-            start = i - i % WINDOW
-            for v in self.nodes[i].inputs:
-                j = self.maker.get(v, -1)
-                if j >= start:
-                    below[j] |= below[i] | (1 << (i - start))
-        return above, below
-
-    def _mask(self, group: Group) -> int:
-        start = group.nodes[0] - group.nodes[0] % WINDOW
-        mask = 0
-        for i in group.nodes:
-            mask |= 1 << (i - start)
-        return mask
-
-    def may_join(self, a: Group, b: Group) -> bool:
-        """Whether nothing outside lies on a path from one group to the other."""
-        i, j = a.nodes[0], b.nodes[0]
-        if i // WINDOW != j // WINDOW:
-            return False
-        mine = self._mask(a) | self._mask(b)
-        return not (self.above[i] | self.above[j]) & (self.below[i] | self.below[j]) & ~mine
-
-    def _new(self, kind: str, node: int, root: int = -1) -> Group:
-        group = Group(kind, [node], root)
-        self.groups[group] = None
-        self.group_of[node] = group
-        return group
-
-    def _merge(self, into: Group, other: Group) -> None:
-        """Make one group of two, and of what lies above and below them.
-
-        A merged group is a single point of every path, so what is above one of its nodes is above
-        all: otherwise two groups could each come to wait for the other.
-        """
-        above, below = self.above, self.below
-        i, j = into.nodes[0], other.nodes[0]
-        start = i - i % WINDOW
-        mine = self._mask(into) | self._mask(other)
-        over = (above[i] | above[j]) & ~mine
-        under = (below[i] | below[j]) & ~mine
-        for k in _bits((below[i] ^ below[j]) & ~mine):
-            above[start + k] |= over | mine
-        for k in _bits((above[i] ^ above[j]) & ~mine):
-            below[start + k] |= under | mine
-        for k in _bits(mine):
-            above[start + k], below[start + k] = over | mine, under | mine
-        into.nodes = sorted({*into.nodes, *other.nodes})
-        for i in other.nodes:
-            self.group_of[i] = into
-        del self.groups[other]
-
-    def shape(self, i: int) -> tuple[object, ...]:
-        return self.graph.types[self.nodes[i].outputs[0]].shape
-
-    def points(self, group: Group) -> tuple[object, ...]:
-        """The shape of what a group computes, before it is reduced."""
-        if group.kind == "reduction":
-            return self.graph.types[self.nodes[group.root].inputs[0]].shape
-        return self.shape(group.nodes[0] if group.root < 0 else group.root)
-
-    def reads(self, nodes: list[int]) -> int:
-        inside = {v for i in nodes for v in self.nodes[i].outputs}
-        return len({v for i in nodes for v in self.nodes[i].inputs if v not in inside})
-
     # -- the three steps ----------------------------------------------------------------------
 
     def elementwise(self) -> None:
         for i, node in enumerate(self.nodes):
             if self.kind[i] != "elementwise":
                 continue
-            own = self._new("elementwise", i)
+            own = self.new("elementwise", i)
             for v in node.inputs if node.primitive.name != "random_bits" else ():
                 j = self.maker.get(v, -1)
                 other = self.group_of.get(j)
@@ -247,7 +129,7 @@ class _Planner:
                     continue
                 if self.reads([*own.nodes, *other.nodes]) > OPERAND_LIMIT or not self.may_join(own, other):
                     continue
-                self._merge(other, own)
+                self.merge(other, own)
                 own = other
 
     def numbers(self) -> None:
@@ -257,7 +139,7 @@ class _Planner:
             if last is not None and len(last.nodes) + len(group.nodes) <= GROUP_LIMIT:
                 fits = self.reads([*last.nodes, *group.nodes]) <= OPERAND_LIMIT
                 if fits and self.may_join(last, group):
-                    self._merge(last, group)
+                    self.merge(last, group)
                     continue
             last = group
 
@@ -275,7 +157,7 @@ class _Planner:
         for i, node in enumerate(self.nodes):
             if self.kind[i] not in ("contraction", "window", "indexed"):
                 continue
-            own = self._new(self.kind[i], i, root=i)
+            own = self.new(self.kind[i], i, root=i)
             if node.primitive.name in WRITING:
                 continue
             shape = self.shape(i)
@@ -284,15 +166,16 @@ class _Planner:
                 lambda g, shape=shape: self.shape(g.nodes[0]) == shape and len(g.nodes) <= EPILOGUE_LIMIT,  # type: ignore[misc]
             )
             if found is not None and self.may_join(own, found) and self.reads(found.nodes) <= 10:
-                self._merge(own, found)
+                self.merge(own, found)
 
-    def reductions(self) -> None:
+    def reductions(self, innermost: bool) -> None:
+        """Gather those over the last axes, or the others."""
         for i, node in enumerate(self.nodes):
-            if self.kind[i] != "reduction":
+            if self.kind[i] != "reduction" or Frames.of(self.graph, node).innermost is not innermost:
                 continue
             source = self.maker.get(node.inputs[0], -1)
             group = self.group_of.get(source)
-            own = self._new("reduction", i, root=i)
+            own = self.new("reduction", i, root=i)
             if (
                 group is None
                 or group.kind not in ("elementwise", "reduction")
@@ -309,11 +192,12 @@ class _Planner:
                     or self.graph.types[root.inputs[0]].shape != self.graph.types[node.inputs[0]].shape
                 ):
                     continue
-            self._merge(group, own)
+            self.merge(group, own)
             group.kind = "reduction"
             group.root = i if group.root < 0 else group.root
         for group in [g for g in self.groups if g.kind == "reduction"]:
-            self._finish(group)
+            if Frames.of(self.graph, self.nodes[group.root]).innermost is innermost:
+                self._finish(group)
 
     def _finish(self, group: Group) -> None:
         """Take the elementwise group that works on the reduced values, if only it reads them."""
@@ -328,19 +212,19 @@ class _Planner:
             if found is None or len(found.nodes) + len(group.nodes) > GROUP_LIMIT:
                 continue
             if self.may_join(group, found):
-                self._merge(group, found)
+                self.merge(group, found)
 
     def alone(self) -> None:
         """What is made of several kernels and takes nothing along."""
         for i, kind in enumerate(self.kind):
             if kind == "whole":
-                self._new("whole", i, root=i)
+                self.new("whole", i, root=i)
 
     def moves(self) -> None:
         for i, node in enumerate(self.nodes):
             if self.kind[i] != "move":
                 continue
-            own = self._new("move", i, root=i)
+            own = self.new("move", i, root=i)
             operands = node.inputs if node.primitive.name == "concatenate" else node.inputs[:1]
             for v in operands:
                 group = self.group_of.get(self.maker.get(v, -1))
@@ -351,7 +235,7 @@ class _Planner:
                 read = [u for j in group.nodes for u in self.nodes[j].outputs if self._leaves(u, group)]
                 alone = self.users[v] == [i] and operands.count(v) == 1 and v not in self.graph.outputs
                 if alone and read == [v]:
-                    self._merge(own, group)
+                    self.merge(own, group)
 
     def _leaves(self, v: int, group: Group) -> bool:
         """Whether something outside of ``group``, which computes ``v``, reads it."""
@@ -365,27 +249,30 @@ class _Planner:
         """Groups so that each runs after what it reads; host calls as early as possible."""
         for i, kind in enumerate(self.kind):
             if kind in ("host", "control"):
-                self._new(kind, i).inner = self.inner.get(self.nodes[i].outputs[0], [])
-        needs: dict[int, set[int]] = {}
-        number = {id(g): n for n, g in enumerate(self.groups)}
-        depends: dict[int, frozenset[int]] = {}
-        for i, node in enumerate(self.nodes):
-            mine: set[int] = set()
-            for v in node.inputs:
-                j = self.maker.get(v, -1)
-                if j < 0:
-                    continue
-                group = self.group_of.get(j)
-                if group is not None:
-                    mine.add(number[id(group)])
-                else:
-                    mine |= depends[j]
-            own = self.group_of.get(i)
-            if own is None:
-                depends[i] = frozenset(mine)
+                self.new(kind, i).inner = self.inner.get(self.nodes[i].outputs[0], [])
+        for group in self.groups:
+            group.parts = in_order(self, group.parts)
+        return in_order(self, self.groups)
+
+
+def in_order(planner: Planner, groups: Iterable[Group]) -> list[Group]:
+    """Groups so that each runs after those among them that it reads, maybe through views."""
+    found = list(groups)
+    number = {i: n for n, group in enumerate(found) for i in group.nodes}
+    needs: dict[int, set[int]] = {}
+    depends: dict[int, frozenset[int]] = {}
+    for i in range(min(number), max(number) + 1) if len(found) > 1 else ():
+        mine: set[int] = set()
+        for v in planner.nodes[i].inputs:
+            j = planner.maker.get(v, -1)
+            if j in number:
+                mine.add(number[j])
             else:
-                needs.setdefault(number[id(own)], set()).update(mine - {number[id(own)]})
-        return _topological(list(self.groups), needs)
+                mine |= depends.get(j, frozenset())
+        if i in number:
+            needs.setdefault(number[i], set()).update(mine - {number[i]})
+        depends[i] = frozenset(mine)
+    return _topological(found, needs)
 
 
 def _topological(groups: list[Group], needs: dict[int, set[int]]) -> list[Group]:
@@ -416,23 +303,33 @@ def partition(graph: Graph, supports: Supports) -> Partition:
     """Cut ``graph`` into kernels and host calls; ``supports`` says which operations kernels can do."""
     planner = _Planner(graph, supports)
     planner.elementwise()
-    planner.numbers()
     planner.contractions()
-    planner.reductions()
+    planner.reductions(innermost=True)
+    join_rows(planner)
+    planner.numbers()
+    planner.reductions(innermost=False)
     planner.moves()
     planner.alone()
     groups = planner.ordered()
     again = Recomputation(graph, planner.maker, GROUP_LIMIT)
     for group in groups:
         group.nodes = again.extend(group.kind, group.nodes, group.root, planner.points(group))
+    return Partition(groups, _store(planner, groups))
+
+
+def _store(planner: Planner, groups: Sequence[Group]) -> set[int]:
+    """Notes for each group which of its values others read; returns all that get memory.
+
+    What only moves values within a group reads nothing, unless something outside reads it.
+    """
+    graph = planner.graph
     wanted: set[int] = set(graph.outputs)
     for group in groups:
-        made = {v for i in group.nodes for v in graph.nodes[i].outputs}
-        wanted.update(v for i in group.nodes for v in graph.nodes[i].inputs if v not in made)
-        if group.kind == "contraction":
-            wanted.update(graph.nodes[group.root].inputs)
-    for i, node in enumerate(graph.nodes):
-        if i not in planner.group_of:
+        wanted |= _read(graph, group)
+    owner = {i: group for group in groups for i in group.views}
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[i]
+        if i not in planner.group_of and (i not in owner or not wanted.isdisjoint(node.outputs)):
             wanted.update(node.inputs)
     stored: set[int] = set()
     for group in groups:
@@ -440,11 +337,44 @@ def partition(graph: Graph, supports: Supports) -> Partition:
         group.outputs = [v for i in own for v in graph.nodes[i].outputs if v in wanted]
         if group.kind in ("host", "control"):
             group.outputs = list(graph.nodes[group.nodes[0]].outputs)
+        elif group.parts:
+            stored |= _store_parts(graph, group, wanted)
         else:
             root = graph.nodes[group.root].outputs if group.root >= 0 else ()
             group.nodes = needed(graph, group.nodes, {*group.outputs, *root})
         stored.update(group.outputs)
-    return Partition(groups, stored)
+    return stored
+
+
+def _store_parts(graph: Graph, group: Group, wanted: Collection[int]) -> set[int]:
+    """As ``_store``, for the parts of a group, which run in its place where sizes ask for that."""
+    own = {i for part in group.parts for i in part.nodes}
+    again = [i for i in group.nodes if i not in own]
+    reduced = [n.outputs[0] for i in group.nodes if (n := graph.nodes[i]).primitive.name in REDUCTIONS]
+    kept = set(needed(graph, sorted((*group.nodes, *group.views)), {*group.outputs, *reduced}))
+    group.nodes = [i for i in group.nodes if i in kept]
+    read = set(wanted)
+    for part in group.parts:
+        mine = [i for i in part.nodes if i in kept]
+        part.nodes = needed(graph, sorted((*mine, *again)), {v for i in mine for v in graph.nodes[i].outputs})
+        read |= _read(graph, part)
+    for i in reversed(group.views):
+        if not read.isdisjoint(graph.nodes[i].outputs):
+            read.update(graph.nodes[i].inputs)
+    group.views = [i for i in group.views if i in kept]
+    group.parts = [part for part in group.parts if part.nodes]
+    for part in group.parts:
+        part.outputs = [v for i in part.nodes if i in own for v in graph.nodes[i].outputs if v in read]
+    return {v for part in group.parts for v in part.outputs}
+
+
+def _read(graph: Graph, group: Group) -> set[int]:
+    """The values that a group does not compute itself."""
+    made = {v for i in (*group.nodes, *group.views) for v in graph.nodes[i].outputs}
+    read = {v for i in group.nodes for v in graph.nodes[i].inputs if v not in made}
+    if group.kind == "contraction":  # it reads these in an order of its own
+        read.update(graph.nodes[group.root].inputs)
+    return read
 
 
 def needed(graph: Graph, nodes: Sequence[int], values: Iterable[int]) -> list[int]:

@@ -18,7 +18,7 @@ from flambeau.graph.graph import Graph, Node
 
 _STEPS = 12  # operations for one value
 _DEPTH = 6  # of them in a row
-_KINDS = frozenset(("elementwise", "contraction", "reduction"))
+_KINDS = frozenset(("elementwise", "contraction", "reduction", "normalization"))
 _CHEAP = OPS.difference(TRANSCENDENTAL, ("div", "reciprocal", "sqrt", "rsqrt"))
 
 

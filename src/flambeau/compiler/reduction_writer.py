@@ -286,12 +286,20 @@ class RowWriter(_Writer):
             start, step = place(i)
             store_vector(f, value, start, operands[i].dtype, LANES, step, mask)
 
-        values: dict[int, Value] = {}
+        values = self._known(load)
         emit_body(f, self.body, LANES, values, load, store, self.plan.at_points.__contains__)
+        self._keep(values, store)
         added = self._all_combined(sums, [values[instr.args[0]] for instr in self.reductions])
         if mask is None:
             return added
         return [f.select(mask, new, old) for new, old in zip(added, sums, strict=True)]
+
+    def _known(self, load: Callable[[int, int], Value]) -> dict[int, Value]:
+        """The values of instructions at these points that need not be computed."""
+        return {}
+
+    def _keep(self, values: dict[int, Value], store: Callable[[int, Value], None]) -> None:
+        """Puts away what a later pass over these points needs."""
 
     def _tree(self, sums: Sequence[Value]) -> list[Value]:
         """Combines the upper half of the lanes into the lower until one is left."""

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau.compiler import contraction, elementwise, reduction
+from flambeau.compiler import contraction, elementwise, normalization, reduction
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks
+from flambeau.compiler.groups import Partition
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks, parts_of
-from flambeau.compiler.partition import Partition
+from flambeau.compiler.normalization_task import normalization_task
 from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
     NOWHERE,
@@ -260,6 +261,7 @@ class _Scheduler:
     def _group(self, group: Any) -> None:
         nodes = [self.graph.nodes[i] for i in group.nodes]
         inside = {v for n in nodes for v in n.outputs}
+        inside |= {self.graph.nodes[i].outputs[0] for i in group.views}
         for n in nodes:
             for v in n.inputs:
                 if v not in inside and v not in self.sources.constants:
@@ -290,7 +292,15 @@ class _Scheduler:
             for task in indexed.tasks():
                 self._add(task)
             return
-        if group.kind == "elementwise":
+        if group.kind == "normalization":
+            found = None if self._updates(group) else normalization_task(self.graph, group, self.sources)
+            if found is None:
+                for part in group.parts:
+                    self.group = part
+                    self._group(part)
+                return
+            task = found
+        elif group.kind == "elementwise":
             task = elementwise_task(self.graph, group, self.sources)
         elif group.kind == "reduction":
             task = reduction_task(self.graph, group, self.sources)
@@ -309,6 +319,18 @@ class _Scheduler:
             stays = isinstance(right, View) and right.base in self.staying
             task.once = stays and contraction.packs_alone(task.kernel, task.sizes, task.strides)
         self._add(task)
+
+    def _updates(self, group: Any) -> bool:
+        """Whether a part of a normalization alone could write over an input, as an optimizer's step does."""
+        free = {self.graph.inputs[i] for i in self.donated}
+        for part in group.parts if free else ():
+            if part.kind != "elementwise" or not any(v in self.graph.outputs for v in part.outputs):
+                continue
+            for v in {v for i in part.nodes for v in self.graph.nodes[i].inputs}:
+                view = self.sources.views.get(v)
+                if view is not None and view.base in free and view.is_dense() and view.offset == 0:
+                    return True
+        return False
 
     def _operand(self, v: int) -> View:
         """A view of ``v`` even where it is a constant, which contractions cannot take as a number."""
@@ -520,6 +542,8 @@ class _Scheduler:
         family = task.kernel.family
         if family == "elementwise":
             return elementwise.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
+        if family == "normalization":
+            return normalization.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
         given = task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace
         return reduction.calls(*given) if family == "reduction" else contraction.calls(*given, task.once)
 
@@ -546,7 +570,7 @@ def _may_fail(task: AnyTask) -> bool:
 def _workspace(task: AnyTask) -> int:
     if isinstance(task, ControlTask):
         return task.workspace
-    if isinstance(task, HostStep) or task.kernel.family == "elementwise":
+    if isinstance(task, HostStep) or task.kernel.family in ("elementwise", "normalization"):
         return 0
     if task.kernel.family == "reduction":
         return reduction.workspace(task.kernel, task.sizes)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
-from flambeau.compiler.partition import REDUCTIONS, Group
+from flambeau.compiler.partition import REDUCTIONS
 from flambeau.compiler.views import View, collapse, dense_strides
 from flambeau.dtypes import DType, float32, int64, uint64
 from flambeau.graph.graph import Graph, Node
@@ -280,6 +281,17 @@ def reduction_over(body: Body, whole: tuple[int, ...], reduced: Collection[int],
         for step, axis in zip(own, kept, strict=True):
             spread[axis] = step
         strides.append(spread)
+    return reduction_layout("reduction", body, whole, reduced, strides)
+
+
+def reduction_layout(
+    family: str,
+    body: Body,
+    whole: tuple[int, ...],
+    reduced: Collection[int],
+    strides: Sequence[Sequence[int]],
+) -> Task:
+    """The kernel of a body over points of shape ``whole`` with the axes ``reduced``, adjacent ones merged."""
     labels = [int(i in reduced) for i in range(len(whole))]
     sizes, steps, groups = collapse(whole, strides, labels)
     kinds = [AxisKind.REDUCE if g[0] in reduced else AxisKind.GRID for g in groups]
@@ -297,7 +309,7 @@ def reduction_over(body: Body, whole: tuple[int, ...], reduced: Collection[int],
             s.append(0)
     if kinds[-1] is AxisKind.GRID:
         kinds[-1] = AxisKind.VECTOR
-    return finish("reduction", body, kinds, sizes, steps, (len(sizes) - 1,))
+    return finish(family, body, kinds, sizes, steps, (len(sizes) - 1,))
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Str
 from flambeau.dtypes import DType, bool_, int64
 from flambeau.errors import VerificationError
 
-FAMILIES = ("elementwise", "reduction", "contraction")
+FAMILIES = ("elementwise", "reduction", "normalization", "contraction")
 REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 COMBINING = (*REDUCTIONS, "contract")
 _ARGUMENTS = {
@@ -26,15 +26,17 @@ def verify_kernel(kernel: Kernel) -> None:
     """Raise ``VerificationError`` where ``kernel`` breaks the grammar of its family.
 
     Whole kernel: a known family; for ``elementwise`` the last axis, if any, is VECTOR, none is REDUCE;
-    ``reduction`` and ``contraction`` have REDUCE axes and what combines over them, ``contraction``
-    after its GRID and VECTOR axes; a stride class per axis and operand; every output stored exactly once.
+    ``reduction``, ``normalization`` and ``contraction`` have REDUCE axes and what combines over them,
+    ``normalization`` after its GRID axes and ``contraction`` after its GRID and VECTOR axes; a stride
+    class per axis and operand; every output stored exactly once.
 
     Instructions: arguments are earlier values; loads read inputs and stores write outputs, of the
     same dtype; numbers suit their dtype; elementwise instructions exist for the dtypes they are given.
 
     Dataflow: a value is stored only where its operand moves along every axis it varies along
     (otherwise points overwrite each other); once something has been reduced, what varies along a
-    REDUCE axis may only go into another reduction, because the loop that computed it is over.
+    REDUCE axis may only go into another reduction, because the loop that computed it is over; a
+    ``normalization`` passes over its points again.
     """
     _check_shape(kernel)
     varying: list[frozenset[int]] = []
@@ -99,8 +101,13 @@ def _check_family(kernel: Kernel) -> None:
         raise VerificationError("a contraction kernel has GRID axes, then VECTOR axes, then REDUCE axes")
     if AxisKind.REDUCE not in axes:
         raise VerificationError(f"a {family} kernel needs a REDUCE axis")
-    if family == "reduction" and (not reductions or contractions):
-        raise VerificationError("a reduction kernel has one reduce_* or more, and no contraction")
+    rows = [kind for kind in axes if kind is not AxisKind.GRID]
+    if family == "normalization" and (
+        list(axes[len(axes) - len(rows) :]) != rows or set(rows) != {AxisKind.REDUCE}
+    ):
+        raise VerificationError("a normalization kernel has GRID axes, then REDUCE axes")
+    if family in ("reduction", "normalization") and (not reductions or contractions):
+        raise VerificationError(f"a {family} kernel has one reduce_* or more, and no contraction")
     if family == "contraction" and (contractions != 1 or reductions):
         raise VerificationError(
             f"a contraction kernel contracts exactly once and does not reduce, "
@@ -194,7 +201,7 @@ def _check_store(
     kernel: Kernel, instr: Instr, axes: frozenset[int], reduced_at: int | None, place: str
 ) -> None:
     inside = sorted(axes & _reduce_axes(kernel))
-    if inside and reduced_at is not None:
+    if inside and reduced_at is not None and kernel.family != "normalization":
         raise VerificationError(
             f"{place} needs, after the reduction at {reduced_at}, value {instr.args[0]}, "
             f"which varies along REDUCE axis {inside[0]}"

@@ -15,9 +15,10 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Role
 from flambeau.compiler.moving import Box, fill_tasks
-from flambeau.compiler.partition import WRITTEN_OUT, Group
+from flambeau.compiler.partition import WRITTEN_OUT
 from flambeau.compiler.reduction_writer import identity
 from flambeau.compiler.tasks import Body, Part, Sources, Task, finish, pointwise
 from flambeau.compiler.views import View, collapse, dense_strides

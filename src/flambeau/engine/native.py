@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.compiler import contraction, elementwise, jit, reduction
+from flambeau.compiler import contraction, elementwise, jit, normalization, reduction
+from flambeau.compiler.groups import Partition
 from flambeau.compiler.kernel import Kernel
-from flambeau.compiler.partition import Partition, partition
+from flambeau.compiler.partition import partition
 from flambeau.compiler.schedule import HostStep, Schedule, schedule
 from flambeau.compiler.target import Target
 from flambeau.compiler.verify import verify_kernel
@@ -33,7 +34,12 @@ from flambeau.runtime.buffers import Buffer
 from flambeau.runtime.driver import Program
 from flambeau.runtime.interrupts import Deferred
 
-_LOWER = {"elementwise": elementwise.lower, "reduction": reduction.lower, "contraction": contraction.lower}
+_LOWER = {
+    "elementwise": elementwise.lower,
+    "reduction": reduction.lower,
+    "normalization": normalization.lower,
+    "contraction": contraction.lower,
+}
 _CACHED_STRUCTURES = 4096
 
 

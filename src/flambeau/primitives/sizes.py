@@ -8,13 +8,12 @@ from flambeau.dtypes import DType, int64
 from flambeau.graph.builder import Var, emit
 from flambeau.graph.primitive import Lowering, Primitive
 from flambeau.graph.types import Size, TensorType
-from flambeau.primitives.elementwise import cast
 from flambeau.primitives.views import NO_INPUTS, _no_batch, product
 
 size_p = Primitive(
     "size",
-    infer=lambda value: TensorType((), int64),
-    reference=lambda value: np.asarray(int(value), np.int64),
+    infer=lambda value, dtype: TensorType((), dtype),
+    reference=lambda value, dtype: np.asarray(int(value)).astype(dtype.numpy),
     vjp=NO_INPUTS,
     jvp=NO_INPUTS,
     batch=_no_batch,
@@ -28,7 +27,7 @@ def size_value(size: Size, dtype: DType = int64) -> Var:
 
     Mean and variance divide by one, so that another batch size needs no new program.
     """
-    return cast(emit(size_p, value=size), dtype)
+    return emit(size_p, value=size, dtype=dtype)
 
 
 def count(x: Var, axes: tuple[int, ...], dtype: DType) -> Var:
