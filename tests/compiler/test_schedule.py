@@ -13,7 +13,7 @@ from flambeau.primitives.contract import matmul
 from flambeau.primitives.gather import gather
 from flambeau.primitives.indexing import reverse, slice_
 from flambeau.primitives.sorting import searchsorted
-from flambeau.primitives.views import broadcast, constant, reduce_sum, reshape, transpose
+from flambeau.primitives.views import broadcast, constant, iota, reduce_sum, reshape, transpose
 from tests.compiler.graphs import f32, graph_of, i64, plan
 from tests.compiler.test_partition import random_graph
 
@@ -84,6 +84,22 @@ def test_constants_are_made_with_the_program() -> None:
     schedule, _ = plan(graph)
     assert len(schedule.constants) == 1
     assert not any(isinstance(s, HostStep) for s in schedule.steps)
+
+
+def test_what_only_counts_is_computed() -> None:
+    """Positions of elements take no memory, unless a kernel that computes addresses reads them."""
+
+    def fn(x: Var) -> list[Var]:
+        places = iota((4, 6), 1, i64().dtype)
+        turned = e.cast(transpose(reverse(places, (1,)), (1, 0)), x.dtype)
+        return [e.mul(x, e.cast(places, x.dtype)), reduce_sum(e.add(transpose(x, (1, 0)), turned), (0,))]
+
+    schedule, kernels = plan(graph_of(fn, f32(4, 6)))
+    assert not schedule.constants and len(kernels) == 2
+    graph = graph_of(lambda x: gather(x, [iota((3,), 0, i64().dtype)]), f32(5))
+    assert len(plan(graph)[0].constants) == 1
+    graph = graph_of(lambda: iota((3,), 0, i64().dtype))
+    assert len(plan(graph)[0].constants) == 1
 
 
 @pytest.mark.parametrize("size", [64, 100])

@@ -228,3 +228,32 @@ def test_sizes_for_which_a_partition_was_not_made() -> None:
     with checked():
         for shape in ((5, 5), (5, 9), (9, 5), (40, 2)):
             gradients(fn, floats(*shape), [])[0].numpy()
+
+
+def test_positions_are_counted_in_any_kernel() -> None:
+    with checked():
+        x = fb.asarray(floats(5, 7))
+        rows, columns = fb.arange(5), fb.arange(7)
+        places = fb.astype(rows[:, None] * 7 + columns, fb.float32)
+        for made in (
+            fb.where(rows[:, None] > columns, x, places),
+            fb.sum(x * places, axis=0) + fb.flip(columns),
+            fb.softmax(x + fb.reshape(places, (7, 5)).T, axis=-1),
+            fb.take(x, fb.flip(columns), axis=1),
+            places @ x.T,
+            fb.concat([places, x]),
+            columns,
+            fb.flip(columns)[::2],
+        ):
+            made.numpy()
+
+
+def test_positions_are_counted_in_a_loop() -> None:
+    def step(carried: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        places = fb.arange(7)
+        return carried + fb.astype(places, fb.float32), fb.take(x, fb.flip(places)) * places
+
+    x = floats(5, 7)
+    last, turned = fb.scan(step, fb.zeros(7), fb.asarray(x))
+    np.testing.assert_array_equal(last.numpy(), 5.0 * np.arange(7, dtype=np.float32))
+    np.testing.assert_array_equal(turned.numpy(), x[:, ::-1] * np.arange(7, dtype=np.float32))

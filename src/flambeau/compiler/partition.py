@@ -76,6 +76,8 @@ class _Planner(Planner):
             return "constant"
         if name in MOVES_NOTHING:
             return "view"
+        if name == "iota" and out is not None and self.supports("cast", out.dtype, (int64,)):
+            return "iota"
         inputs = tuple(types[v].dtype for v in node.inputs)
         if out is None:
             return "host"

@@ -96,14 +96,14 @@ class Recomputation:
         return missing
 
     def _spread(self, v: int) -> bool:
-        """Whether ``v`` is a constant, or a smaller value of which each element is read many times."""
+        """Whether ``v`` is a constant or counts, or is a smaller value whose elements are read many times."""
         node = self._node(v)
         while node is not None and node.primitive.name in MOVES_NOTHING:
             (inner,) = node.inputs[:1]
             if node.primitive.name == "broadcast" and self._fewer(inner, node.outputs[0]):
                 return True
             node = self._node(inner)
-        return node is not None and node.primitive.name == "constant"
+        return node is not None and node.primitive.name in ("constant", "iota")
 
     def _fewer(self, v: int, w: int) -> bool:
         small, large = self.graph.types[v].shape, self.graph.types[w].shape

@@ -15,6 +15,7 @@ from flambeau.compiler import contraction, elementwise, normalization, reduction
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks
 from flambeau.compiler.groups import Partition
+from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.memory import plan_arena
@@ -97,6 +98,7 @@ class Schedule:
 Entry = Callable[[Kernel], str]
 AnyTask = Task | HostStep | ControlTask
 _NO_WORKSPACE = Pointer(ARENA)
+_COUNTING = ("elementwise", "reduction", "normalization")  # kernels that can count
 
 
 class _Scheduler:
@@ -109,6 +111,8 @@ class _Scheduler:
         self.numbers = frozenset(graph.inputs[len(graph.inputs) - numbers :])
         self.entry = entry
         self.sources = Sources({}, {})
+        self.counting = Sources(self.sources.views, self.sources.constants, self.sources.parts)
+        self.counted: dict[int, Node] = {}  # what counts; kernels that cannot read it from memory
         self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
         self.copied: set[int] = set()
         self.extra: dict[int, TensorType] = {}
@@ -139,8 +143,9 @@ class _Scheduler:
     # -- where everything lies ----------------------------------------------------------------
 
     def _views(self) -> None:
-        views, constants = self.sources.views, self.sources.constants
+        views, constants, counts = self.sources.views, self.sources.constants, self.counting.counts
         types = self.graph.types
+        shape: tuple[int, ...]
         for v in self.graph.inputs:
             found = (self.lying or {}).get(v)
             if isinstance(found, tuple):
@@ -153,12 +158,20 @@ class _Scheduler:
             out = node.outputs[0]
             if name == "constant":
                 constants[out] = (node.attrs["value"], node.attrs["dtype"])
+            elif name == "iota" and out not in stored:
+                shape = types[out].shape  # type: ignore[assignment]
+                views[out] = View.dense(out, shape)
+                steps = [int(i == node.attrs["axis"]) for i in range(len(shape))]
+                counts[out] = View(NOWHERE, shape, tuple(steps))
+                self.counted[out] = node
             elif name in MOVES_NOTHING:
                 source = node.inputs[0]
                 if source in constants:
                     constants[out] = constants[source]
                     continue
-                shape: tuple[int, ...] = types[out].shape  # type: ignore[assignment]
+                shape = types[out].shape  # type: ignore[assignment]
+                if source in counts and (count := through(node, counts[source], shape)) is not None:
+                    counts[out] = count
                 view = through(node, views[source], shape)
                 if view is None:
                     self.copies[out] = views[source]
@@ -189,6 +202,8 @@ class _Scheduler:
     def _need(self, view: View) -> None:
         """Make sure that what a view reads has been written: copies are made when first read."""
         base = view.base
+        if base in self.counted and base not in self.made:
+            self._add(HostStep(self.counted[base], [], [base]))
         if base in self.copies and base not in self.copied:
             self.copied.add(base)
             source = self.copies[base]
@@ -262,6 +277,8 @@ class _Scheduler:
         nodes = [self.graph.nodes[i] for i in group.nodes]
         inside = {v for n in nodes for v in n.outputs}
         inside |= {self.graph.nodes[i].outputs[0] for i in group.views}
+        if group.kind in _COUNTING:
+            inside |= self.counting.counts.keys()
         for n in nodes:
             for v in n.inputs:
                 if v not in inside and v not in self.sources.constants:
@@ -293,7 +310,8 @@ class _Scheduler:
                 self._add(task)
             return
         if group.kind == "normalization":
-            found = None if self._updates(group) else normalization_task(self.graph, group, self.sources)
+            rows = self.graph, group, self.counting
+            found = None if updates(*rows, self._free()) else normalization_task(*rows)
             if found is None:
                 for part in group.parts:
                     self.group = part
@@ -301,9 +319,9 @@ class _Scheduler:
                 return
             task = found
         elif group.kind == "elementwise":
-            task = elementwise_task(self.graph, group, self.sources)
+            task = elementwise_task(self.graph, group, self.counting)
         elif group.kind == "reduction":
-            task = reduction_task(self.graph, group, self.sources)
+            task = reduction_task(self.graph, group, self.counting)
         else:
             root = self.graph.nodes[group.root]
             wide = computed_in(root, self.graph.types[root.outputs[0]].dtype)
@@ -319,18 +337,6 @@ class _Scheduler:
             stays = isinstance(right, View) and right.base in self.staying
             task.once = stays and contraction.packs_alone(task.kernel, task.sizes, task.strides)
         self._add(task)
-
-    def _updates(self, group: Any) -> bool:
-        """Whether a part of a normalization alone could write over an input, as an optimizer's step does."""
-        free = {self.graph.inputs[i] for i in self.donated}
-        for part in group.parts if free else ():
-            if part.kind != "elementwise" or not any(v in self.graph.outputs for v in part.outputs):
-                continue
-            for v in {v for i in part.nodes for v in self.graph.nodes[i].inputs}:
-                view = self.sources.views.get(v)
-                if view is not None and view.base in free and view.is_dense() and view.offset == 0:
-                    return True
-        return False
 
     def _operand(self, v: int) -> View:
         """A view of ``v`` even where it is a constant, which contractions cannot take as a number."""
@@ -365,7 +371,7 @@ class _Scheduler:
 
         def constant_tensor(node: Node) -> int:
             fresh = -1 - len(self.extra)
-            self.extra[fresh] = TensorType((), node.attrs["dtype"])
+            self.extra[fresh] = TensorType(node.attrs.get("shape", ()), node.attrs["dtype"])
             self._add(HostStep(Node(node.primitive, (), node.attrs, (fresh,)), [], [fresh]))
             return fresh
 
@@ -416,7 +422,7 @@ class _Scheduler:
             for base in (*_reads(task), *_writes(task)):
                 last[base] = t
         host = {v for task in self.tasks if isinstance(task, HostStep) for v in task.outputs}
-        reuse = self._reuse(set(outputs), last, host)
+        reuse = self._reuse(set(outputs) - host, last)
         for v in dict.fromkeys(outputs):
             if v in place or v in host:
                 continue
@@ -498,31 +504,18 @@ class _Scheduler:
         self.slots += 1
         return self.slots - 1
 
-    def _reuse(self, outputs: set[int], last: dict[int, int], host: set[int]) -> dict[int, int]:
-        """Outputs that may take over the memory of a donated input: read last by the kernel that writes it.
+    def _reuse(self, outputs: set[int], last: dict[int, int]) -> dict[int, int]:
+        """Outputs that may take over the memory of a donated input.
 
         Only kernels after the last one that may fail qualify, host calls among them: a step that
         fails must leave everything as it was.
         """
         after = max((t for t, task in enumerate(self.tasks) if _may_fail(task)), default=-1)
-        free = {self.graph.inputs[i] for i in self.donated} - outputs
-        found: dict[int, int] = {}
-        for t, task in enumerate(self.tasks):
-            if t <= after or not isinstance(task, Task) or task.kernel.family != "elementwise":
-                continue
-            for v in task.operands:
-                if not isinstance(v, int) or v not in outputs or v in host:
-                    continue
-                for view in task.operands:
-                    if not isinstance(view, View) or view.base not in free or last.get(view.base) != t:
-                        continue
-                    same = self._type(view.base).nbytes == self._type(v).nbytes
-                    alone = sum(isinstance(o, View) and o.base == view.base for o in task.operands) == 1
-                    if same and alone and view.is_dense() and view.offset == 0:
-                        found[v] = view.base
-                        free.discard(view.base)
-                        break
-        return found
+        return taken_over(self.tasks, after, self._free() - outputs, outputs, last, self._type)
+
+    def _free(self) -> set[int]:
+        """The inputs whose memory may be overwritten."""
+        return {self.graph.inputs[i] for i in self.donated}
 
     def _calls(
         self, task: Task, place: Mapping[int, Pointer], workspace: Pointer = _NO_WORKSPACE

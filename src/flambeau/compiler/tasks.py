@@ -53,12 +53,14 @@ class Task:
 class Sources:
     """Where a group's inputs lie: views of values with memory, and numbers known at compile time.
 
-    ``parts`` are values that lie within another one, which is put together of them.
+    ``parts`` are values that lie within another one, which is put together of them.  ``counts`` are
+    views of numbers that only count, which a kernel computes rather than reads.
     """
 
     views: dict[int, View]
     constants: dict[int, tuple[Any, DType]]
     parts: dict[int, Part] = field(default_factory=dict)
+    counts: dict[int, View] = field(default_factory=dict)
 
 
 class Body:
@@ -89,9 +91,13 @@ class Body:
         known = self.values.get(v)
         if known is not None:
             return known
-        constant = self.sources.constants.get(v)
+        constant, count = self.sources.constants.get(v), self.sources.counts.get(v)
         if constant is not None:
             made = self.add("const", constant[1], number=constant[0])
+        elif count is not None:
+            made = self.add("index", int64, operand=self.operand(int64, Role.INDEX, count))
+            if (dtype := self.graph.types[v].dtype) is not int64:
+                made = self.add("cast", dtype, (made,))
         else:
             view = self.sources.views[v]
             dtype = self.graph.types[v].dtype
