@@ -418,6 +418,11 @@ class Function:
         """Stores a scalar or neighbouring elements."""
         self.line(f"store {value}, {pointer}, align {align or size_of(value.type)}")
 
+    def prefetch(self, pointer: Value) -> None:
+        """Has what lies at an address brought to the second-level cache; any address will do."""
+        self.module.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
+        self.line(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 2, i32 1)")
+
     def load_masked(self, type_: str, pointer: Value, mask: Value) -> Value:
         """Loads the lanes that ``mask`` selects; the others are zero and are not touched in memory."""
         name = f"llvm.masked.load.{mangled(type_)}.p0"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from flambeau.compiler.ir import Function, Value
-from flambeau.compiler.kernel import Kernel, Role
+from flambeau.compiler.kernel import Kernel, Role, Stride
 from flambeau.compiler.lowering import Arguments, emit_body, read_scalar, store_scalar
 from flambeau.compiler.normalization_plan import Pass, Passes, passes_of
 from flambeau.compiler.odometer import Odometer
 from flambeau.compiler.reduction_plan import Plan
 from flambeau.compiler.reduction_writer import LANES, RowWriter
 from flambeau.compiler.target import Target
+
+_CACHE_LINE = 64
 
 
 class NormalizationWriter:
@@ -83,6 +85,7 @@ class _PassWriter(RowWriter):
         )
         super().__init__(f, kernel, plan, target)
         self.walk = walk
+        self._fetches = walk is passes.passes[1]  # the first one loads what it reads itself
         self.points, self.chunk, self.chunks = chunked
         self.reduced_sizes = reduced_sizes
         self.steps = steps
@@ -103,6 +106,33 @@ class _PassWriter(RowWriter):
             stop = f.min(self.points, f.add(start, self.chunk))
             loop.next = self._all_combined(loop.carried, self._chunk(places, fixed, start, stop))
         return self._results(loop.done)
+
+    def _lanes(
+        self,
+        places: list[Value],
+        fixed: dict[int, Value],
+        sums: Sequence[Value],
+        at: Value,
+        mask: Value | None,
+    ) -> list[Value]:
+        if self._fetches and mask is None:
+            self._fetch_next_row(places, at)
+        return super()._lanes(places, fixed, sums, at, mask)
+
+    def _fetch_next_row(self, places: list[Value], at: Value) -> None:
+        """Asks for the same points of the next row, so that they are in cache when it begins.
+
+        What is behind the last row is asked for in vain, which does no harm.
+        """
+        f = self.f
+        for i, operand in enumerate(self.kernel.operands):
+            step = self.steps[i][self.plan.grid[-1]] if self.plan.grid else None
+            near = operand.strides[-1] is Stride.ONE and operand.role is Role.IN
+            if step is None or not near or i in self.plan.per_output:
+                continue
+            start = self._moved(places[i], i, f.add(at, step))
+            for place in range(0, LANES * operand.dtype.itemsize, _CACHE_LINE):
+                f.prefetch(f.element(start, "i8", f.i64(place)))
 
     def _known(self, load: Callable[[int, int], Value]) -> dict[int, Value]:
         return self._of_row | {i: load(place, LANES) for i, place in self.walk.kept.items()}

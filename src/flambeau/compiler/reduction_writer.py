@@ -165,8 +165,27 @@ class _Writer:
         return f.element(self.regions[j], f"i{8 * register_bytes(self.reductions[j].dtype)}", at)
 
 
+_NOT_A_NUMBER = 0x7FC00000
+_INFINITY_DOUBLED = 0xFF000000  # the bits of a float32 without its sign, times two: more than this is NaN
+_SMALLEST_DOUBLED = 0x01000000  # less than this is zero or counts as zero
+_SIGN = -(1 << 31)
+
+
 class RowWriter(_Writer):
-    """Reduces along the innermost axis: 32 lanes."""
+    """Reduces along the innermost axis: 32 lanes.
+
+    A largest or smallest float32 is found by comparisons that a NaN does not survive, since these
+    take half as long; beside it the largest magnitude is kept as an integer, which a NaN exceeds.
+    """
+
+    def __init__(self, f: Function, kernel: Kernel, plan: Plan, target: Target) -> None:
+        super().__init__(f, kernel, plan, target)
+        self._watched = [
+            j
+            for j, instr in enumerate(self.reductions)
+            if instr.op in ("reduce_max", "reduce_min")
+            and scalar_ops.register_element(instr.dtype) == "float"
+        ]
 
     def at(self, output: Value, offsets: Sequence[Value | None]) -> None:
         f, operands = self.f, self.kernel.operands
@@ -202,6 +221,7 @@ class RowWriter(_Writer):
         """The value of the reduced points ``start`` to ``stop``, in one lane."""
         f, plan = self.f, self.plan
         none = self._identities(LANES)
+        none += [f.const(vector(LANES, "i32"), 0)] * len(self._watched)
         if len(plan.reduced) == 1:
             inner = self._inner(places, start)
             sums = self._segment(inner, fixed, none, f.sub(stop, start))
@@ -289,10 +309,40 @@ class RowWriter(_Writer):
         values = self._known(load)
         emit_body(f, self.body, LANES, values, load, store, self.plan.at_points.__contains__)
         self._keep(values, store)
-        added = self._all_combined(sums, [values[instr.args[0]] for instr in self.reductions])
+        added = self._stepped(sums, [values[instr.args[0]] for instr in self.reductions])
         if mask is None:
             return added
         return [f.select(mask, new, old) for new, old in zip(added, sums, strict=True)]
+
+    def _stepped(self, sums: Sequence[Value], points: Sequence[Value]) -> list[Value]:
+        """The lanes after some points."""
+        f, added = self.f, []
+        for j, (instr, old, x) in enumerate(zip(self.reductions, sums, points, strict=False)):
+            if j in self._watched:
+                larger = f.fcmp("ogt" if instr.op == "reduce_max" else "olt", old, x)
+                added.append(f.select(larger, old, x))
+            else:
+                added.append(self._combined(instr, old, x))
+        for j, old in zip(self._watched, sums[len(added) :], strict=True):
+            added.append(f.intrinsic("umax", old.type, old, self._doubled(points[j])))
+        return added
+
+    def _doubled(self, x: Value) -> Value:
+        bits = self.f.convert("bitcast", x, "i32")
+        return self.f.binary("shl", bits, self.f.const(bits.type, 1))
+
+    def _settled(self, sums: Sequence[Value]) -> list[Value]:
+        """The lanes' values, NaN where one was seen."""
+        f = self.f
+        out = list(sums[: len(self.reductions)])
+        for j, seen in zip(self._watched, sums[len(out) :], strict=True):
+            bits = f.convert("bitcast", out[j], "i32")
+            small = f.icmp("ult", self._doubled(out[j]), f.const(bits.type, _SMALLEST_DOUBLED))
+            bits = f.select(small, f.binary("and", bits, f.const(bits.type, _SIGN)), bits)
+            missing = f.icmp("ugt", seen, f.const(bits.type, _INFINITY_DOUBLED))
+            bits = f.select(missing, f.const(bits.type, _NOT_A_NUMBER), bits)
+            out[j] = f.convert("bitcast", bits, "float")
+        return out
 
     def _known(self, load: Callable[[int, int], Value]) -> dict[int, Value]:
         """The values of instructions at these points that need not be computed."""
@@ -305,7 +355,7 @@ class RowWriter(_Writer):
         """Combines the upper half of the lanes into the lower until one is left."""
         f = self.f
         out = []
-        for instr, value in zip(self.reductions, sums, strict=True):
+        for instr, value in zip(self.reductions, self._settled(sums), strict=True):
             while (half := lanes_of(value.type) // 2) > 0:
                 low = f.shuffle(value, value, range(half))
                 high = f.shuffle(value, value, range(half, 2 * half))
