@@ -1,9 +1,10 @@
-"""Benchmarks: flambeau beside PyTorch on one machine, in one run.
+"""Benchmarks: flambeau beside its peers on one machine, in one run.
 
-python -m benchmarks              # all of them, as Markdown on the terminal
-python -m benchmarks --write      # the same, into docs/benchmarks.md
-python -m benchmarks mlp gemm     # some of them
-python -m benchmarks.mlp --help   # one of them, and what can be set
+python -m benchmarks                                       # all workloads, as Markdown on the terminal
+python -m benchmarks --python /path/to/peers/bin/python    # the peers are installed elsewhere
+python -m benchmarks --only gelu,norm_softmax --rounds 3   # a quick look at some
+python -m benchmarks --write                               # into docs/benchmarks.md and the README
+python -m benchmarks gemm overhead                         # closer looks, beside PyTorch alone
 """
 
 import sys

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.gemm_kernels import SHAPES, operands
 from benchmarks.gemm_kernels import ours as kernel_program
-from benchmarks.harness import OTHERS, Series, Settings, compete, contenders, pick, ratio, settings
+from benchmarks.harness import OTHERS, Entrant, Series, Settings, compete, contenders, pick, ratio, settings
 from benchmarks.tables import duration, geometric_mean, percent, table
 from benchmarks.worker import Step
 
@@ -25,6 +25,7 @@ TITLE = "Matrix products"
 OURS = "flambeau"
 EAGER = "PyTorch"
 MODES = (OURS, EAGER)
+ENTRANTS = [Entrant(mode, "benchmarks.gemm") for mode in MODES]
 Shape = tuple[int, int, int, int, int]  # rows, inner size, columns, and which operand is transposed
 TRANSPOSED = [(512, 512, 512), (64, 4096, 1024)]
 LEVELS = ("call", "kernel")
@@ -105,7 +106,7 @@ def run(chosen: Settings, peaks: dict[int, float] | None = None) -> str:
     parts = []
     for level in LEVELS:
         measured: dict[Shape, list[Series]] = {}
-        with contenders("benchmarks.gemm", MODES, chosen.threads) as racing:
+        with contenders(ENTRANTS, chosen.threads) as racing:
             for case in cases():
                 measured[case] = compete(racing, f"{level} {' '.join(map(str, case))}", chosen)
         parts += [_compared(level, measured, n, peaks[n]) for n in chosen.threads]

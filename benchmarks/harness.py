@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,7 +24,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC",
+)  # fmt: skip
+# Where frameworks keep what they compile: flambeau, JAX and tinygrad; PyTorch; MLX.
+_CACHE_VARIABLES = ("XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "TMPDIR")
 _QUIET = 0.05  # processors that others may use
 _REST = 0.02  # seconds between blocks, for threads of the last one to stop spinning
 
@@ -66,26 +73,31 @@ def processors() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def environment(threads: int, cache: str | None = None) -> dict[str, str]:
-    """The variables of a measured process: numbers of threads, and where machine code is kept."""
+def environment(threads: int, folder: str | None = None) -> dict[str, str]:
+    """The variables of a measured process: numbers of threads, and a folder for what it compiles."""
     made = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
     made["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), made.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    if cache is not None:
-        made["XDG_CACHE_HOME"] = cache
-    return made
+    return made if folder is None else made | dict.fromkeys(_CACHE_VARIABLES, folder)
+
+
+class Failed(RuntimeError):
+    """A contender could not do what was asked, or not in time."""
 
 
 class Contender:
     """A process that measures one mode on so many threads; use it in a ``with`` block."""
 
-    def __init__(self, module: str, mode: str, threads: int, cache: str | None = None) -> None:
+    def __init__(
+        self, module: str, mode: str, threads: int, folder: str | None = None, python: str = sys.executable
+    ) -> None:
         self.mode = mode
         self.threads = threads
+        self.spent = 0.0  # seconds in which it was asked to do something with a limit
         chosen = processors()[:threads]
         pinned = ",".join(map(str, chosen)) if hasattr(os, "sched_setaffinity") else ""
-        command = [sys.executable, "-m", "benchmarks.worker", module, mode, str(threads), pinned]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(threads, cache), text=True,
+            [python, "-m", "benchmarks.worker", module, mode, str(threads), pinned],
+            cwd=ROOT, env=environment(threads, folder), text=True, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
@@ -94,20 +106,48 @@ class Contender:
 
     def __exit__(self, *exc: object) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        try:
+            self._process.stdin.close()
+            self._process.wait(timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        self._kill()  # also what it started: compilers that wait for work
         self._process.wait()
         self._process.stdout.close()
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def _kill(self) -> None:
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def ask(self, patience: float | None = None, **request: Any) -> dict[str, Any]:
+        """What the process answers; it has ``patience`` seconds for all requests with a limit together."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        start = time.perf_counter()
+        watch = threading.Timer(max(0.0, (patience or 0.0) - self.spent), self._kill)
+        try:
+            if patience is not None:
+                watch.start()
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            watch.cancel()
+        if patience is not None:
+            self.spent += time.perf_counter() - start
+            if not line and self.spent >= patience:
+                raise Failed(f"gave up after {patience:.0f} s of compiling and first steps")
         if not line:
-            raise RuntimeError(
-                f"the process of {self.mode} on {self.threads} threads ended; see its error above"
-            )
+            raise Failed("its process ended")
         answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Failed(answer["error"])
         return answer
 
 
@@ -124,6 +164,7 @@ class Series:
     means: list[list[float]] = field(default_factory=list)
     last: list[float] = field(default_factory=list)
     peak: int = 0
+    failed: str = ""  # why it was not measured
 
     @property
     def median(self) -> float:
@@ -164,9 +205,13 @@ class Others:
         self.used += max(0.0, busy - own)
         self.passed += passed
 
+    @property
+    def share(self) -> float:
+        return self.used / max(self.passed, 1e-9)
+
     def note(self) -> str:
         """One sentence: how much of a processor others took, and what that means for the figures."""
-        share = self.used / max(self.passed, 1e-9)
+        share = self.share
         said = f"Other processes kept {share:.2f} of {os.cpu_count()} processors busy meanwhile"
         return f"{said}: **not quiet enough for figures to be quoted.**" if share > _QUIET else f"{said}."
 
@@ -179,34 +224,68 @@ def ratio(peer: Series, ours: Series) -> float:
     return statistics.median(a / b for a, b in zip(peer.times, ours.times, strict=True))
 
 
+@dataclass(frozen=True)
+class Entrant:
+    """Who takes part: a mode, what builds its steps, its interpreter, and how long it may prepare."""
+
+    mode: str
+    module: str
+    python: str = sys.executable
+    patience: float | None = None
+    peer: bool = True
+
+
 @contextmanager
-def contenders(module: str, modes: Sequence[str], threads: Sequence[int]) -> Iterator[list[Contender]]:
-    """A process for each mode and number of threads.  Machine code is kept in a folder of this run."""
+def contenders(entrants: Sequence[Entrant], threads: Sequence[int]) -> Iterator[list[Contender]]:
+    """A process for each mode and number of threads, each with an empty folder for what it compiles."""
     with ExitStack() as stack:
-        cache = stack.enter_context(tempfile.TemporaryDirectory())
-        yield [stack.enter_context(Contender(module, mode, n, cache)) for n in threads for mode in modes]
+        racing = []
+        for n in threads:
+            for e in entrants:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+                racing.append(stack.enter_context(Contender(e.module, e.mode, n, folder, e.python)))
+        yield racing
 
 
 def compete(racing: Sequence[Contender], case: str, chosen: Settings) -> list[Series]:
-    """Prepare ``case`` everywhere, warm up, and let all take turns."""
-    series = []
-    for c in racing:
-        ready = c.ask(do="prepare", case=case)
-        series.append(Series(c.mode, c.threads, ready["import"], ready["first"], ready["first_values"]))
-    for c in racing:
+    """Prepare ``case`` everywhere, warm up, and let all take turns; raise where one fails."""
+    series = [prepared(c, case, None) for c in racing]
+    for s in series:
+        if s.failed:
+            raise Failed(f"{s.mode} on {s.threads} threads: {s.failed}")
+    take_turns(list(zip(racing, series, strict=True)), case, chosen)
+    return series
+
+
+def prepared(c: Contender, case: str, patience: float | None) -> Series:
+    """A series without blocks: what happened in the first steps, or why there were none."""
+    try:
+        ready = c.ask(patience, do="prepare", case=case)
+    except Failed as e:
+        return Series(c.mode, c.threads, 0.0, [], [], failed=str(e))
+    return Series(c.mode, c.threads, ready["import"], ready["first"], ready["first_values"])
+
+
+def take_turns(pairs: Sequence[tuple[Contender, Series]], case: str, chosen: Settings) -> None:
+    """Warm up, and measure blocks in turn."""
+    for c, _ in pairs:
         c.ask(do="block", case=case, seconds=chosen.seconds / 2)
     for _ in range(chosen.rounds):
-        for c, s in zip(racing, series, strict=True):
-            time.sleep(_REST)
-            busy, start = OTHERS.busy(), time.perf_counter()
-            answer = c.ask(do="block", case=case, seconds=chosen.seconds)
-            OTHERS.add(OTHERS.busy() - busy, answer["used"], time.perf_counter() - start)
-            s.times.append(answer["seconds"])
-            s.means.append(answer["means"])
-            s.last = answer["last"]
-    for c, s in zip(racing, series, strict=True):
+        for c, s in pairs:
+            block(c, s, case, chosen.seconds)
+    for c, s in pairs:
         s.peak = c.ask(do="finish")["peak"]
-    return series
+
+
+def block(c: Contender, s: Series, case: str, seconds: float) -> None:
+    """One timed block."""
+    time.sleep(_REST)
+    busy, start = OTHERS.busy(), time.perf_counter()
+    answer = c.ask(do="block", case=case, seconds=seconds)
+    OTHERS.add(OTHERS.busy() - busy, answer["used"], time.perf_counter() - start)
+    s.times.append(answer["seconds"])
+    s.means.append(answer["means"])
+    s.last = answer["last"]
 
 
 def pick(series: Sequence[Series], mode: str, threads: int) -> Series:

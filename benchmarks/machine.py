@@ -11,7 +11,7 @@ import os
 import platform
 from datetime import date
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +23,14 @@ from flambeau.engine.machine import peak_kernel, together
 _COPIED = 1 << 27  # bytes per thread
 
 
-def description() -> str:
-    """Date, processor, system and versions, one per line."""
-    names = {"llvmlite": "llvmlite", "numpy": "NumPy", "torch": "PyTorch"}
-    import flambeau as fb
-
-    found = [f"flambeau {fb.__version__}"]
-    for package, title in names.items():
-        try:
-            found.append(f"{title} {version(package)}")
-        except PackageNotFoundError:
-            found.append(f"no {title}")
-    lines = [
+def description() -> list[str]:
+    """Date, processor, system and what flambeau runs on."""
+    return [
         f"Date: {date.today().isoformat()}",
         f"Processor: {_processor()}, {len(_usable())} usable, vectors of {Target.host().vector_bits} bits",
-        f"System: {platform.system()} {platform.machine()}, CPython {platform.python_version()}",
-        f"Versions: {', '.join(found)}",
+        f"System: {platform.system()} {platform.machine()}, CPython {platform.python_version()}, "
+        f"NumPy {np.__version__}, llvmlite {version('llvmlite')}",
     ]
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def _usable() -> list[int]:
@@ -95,6 +85,6 @@ def measure(threads: tuple[int, ...]) -> dict[int, tuple[float, float]]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
-    print(description())
+    print("\n".join(description()))
     print()
     print(report(measure(tuple(parser.parse_args().threads))))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import OTHERS, Series, Settings, compete, contenders, pick, ratio, settings
+from benchmarks.harness import OTHERS, Entrant, Series, Settings, compete, contenders, pick, ratio, settings
 from benchmarks.tables import percent, table
 from benchmarks.worker import Step
 
@@ -26,6 +26,7 @@ TITLE = "Cost of an operation"
 OURS = "flambeau"
 EAGER = "PyTorch eager"
 MODES = (OURS, EAGER)
+ENTRANTS = [Entrant(mode, "benchmarks.overhead") for mode in MODES]
 ROUNDS = 100
 OPERATIONS = 2 * ROUNDS
 CASES = ("forward", "gradient", "single")
@@ -100,7 +101,7 @@ def _single(mode: str, x: Any, y: Any) -> Step:
 def run(chosen: Settings) -> str:
     chosen = Settings(chosen.seconds, chosen.rounds, (1,))
     rows = []
-    with contenders("benchmarks.overhead", MODES, chosen.threads) as racing:
+    with contenders(ENTRANTS, chosen.threads) as racing:
         for case in CASES:
             series = compete(racing, case, chosen)
             operations = 1 if case == "single" else OPERATIONS

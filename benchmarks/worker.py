@@ -12,8 +12,10 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 Step = Callable[[], "tuple[float, ...] | None"]
@@ -21,9 +23,11 @@ Step = Callable[[], "tuple[float, ...] | None"]
 _BATCH_SECONDS = 2e-3  # the clock is looked at once in so much time
 
 
-def set_threads(mode: str, count: int) -> None:
-    """Let the framework of ``mode`` use ``count`` threads."""
-    if mode.startswith("flambeau"):
+def set_threads(module: ModuleType, mode: str, count: int) -> None:
+    """Let the framework of ``mode`` use ``count`` threads: as ``module`` says, or by its name."""
+    if hasattr(module, "set_threads"):
+        module.set_threads(count)
+    elif mode.startswith("flambeau"):
         import flambeau as fb
 
         fb.set_num_threads(count)
@@ -87,23 +91,30 @@ def main() -> None:
         os.sched_setaffinity(0, {int(p) for p in processors.split(",")})
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever prints goes where errors go
-    module = importlib.import_module(module_name)
     start = time.perf_counter()
-    set_threads(mode, int(threads))
+    module = importlib.import_module(module_name)
+    set_threads(module, mode, int(threads))
     import_seconds = time.perf_counter() - start
     cases: dict[str, Case] = {}
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, Any]
         if request["do"] == "prepare":
-            case = cases[request["case"]] = Case(module.build, mode, request["case"])
-            answer = {
-                "import": import_seconds, "build": case.build_seconds,
-                "first": case.first, "first_values": case.first_values,
-            }  # fmt: skip
+            try:
+                case = cases[request["case"]] = Case(module.build, mode, request["case"])
+            except Exception as e:
+                traceback.print_exc()
+                answer = {"error": f"{type(e).__name__}: {str(e).splitlines()[0] if str(e) else ''}"}
+            else:
+                answer = {
+                    "import": import_seconds, "build": case.build_seconds,
+                    "first": case.first, "first_values": case.first_values,
+                }  # fmt: skip
         elif request["do"] == "block":
             answer = cases[request["case"]].block(request["seconds"])
-        else:
+        elif request["do"] == "forget":
+            answer = {"forgot": cases.pop(request["case"], None) is not None}
+        else:  # also before anything: it answers when all is imported
             answer = {"peak": peak_memory()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -6,22 +6,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-Arrays = tuple[np.ndarray, ...]
+from benchmarks.workloads.cases import PARAMETERS, Convolution
 
-PARAMETERS = {"cnn": 1_199_882, "resnet18_cifar": 11_173_962}
-NAMES = (
-    "mlp_small", "mlp", "cnn", "resnet18_cifar", "resnet18_infer", "lstm", "gpt", "norm_softmax", "gelu",
-)  # fmt: skip
-TRAINED = frozenset({"mlp_small", "mlp", "cnn", "resnet18_cifar", "lstm", "gpt"})
+Arrays = tuple[np.ndarray, ...]
 
 
 def inputs(name: str) -> Arrays:
-    """The arrays of workload ``name``: examples, and labels where it trains."""
+    """The arrays of workload ``name``: examples, and labels where it trains; images are channels first."""
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)
 
+    if name.startswith("matmul_"):
+        n = int(name.removeprefix("matmul_"))
+        return normal(n, n), normal(n, n)
     made: dict[str, Callable[[], Arrays]] = {
         "mlp_small": lambda: (normal(32, 20), normal(32, 1)),
         "mlp": lambda: (normal(128, 784), rng.integers(0, 10, 128)),
@@ -32,8 +31,23 @@ def inputs(name: str) -> Arrays:
         "gpt": lambda: (rng.integers(0, 65, (8, 128)), rng.integers(0, 65, (8, 128))),
         "norm_softmax": lambda: (normal(4096, 1024),),
         "gelu": lambda: (normal(4_000_000),),
+        "adam_update": lambda: tuple(normal(200_000) for _ in range(100)),  # parameters, then gradients
     }
-    return made[name]()
+    return made[name]() if name in made else (normal(64), normal(64))
+
+
+def convolution_inputs(case: Convolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images and gradients of the results, channels last, and filters as (out, in, height, width)."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((case.batch, case.size, case.size, case.before)).astype(np.float32)
+    filters = rng.standard_normal((case.width, case.before, case.kernel, case.kernel)).astype(np.float32)
+    gradients = rng.standard_normal((case.batch, case.size, case.size, case.width)).astype(np.float32)
+    return images, filters, gradients
+
+
+def images_last(arrays: Arrays) -> Arrays:
+    """The same with images turned to channels last."""
+    return tuple(np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if a.ndim == 4 else a for a in arrays)
 
 
 def check_parameters(name: str, count: int) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import flambeau as fb
 from benchmarks.worker import Step
-from benchmarks.workloads.inputs import TRAINED, check_parameters, inputs
+from benchmarks.workloads.cases import TRAINED
+from benchmarks.workloads.inputs import check_parameters, inputs
 from flambeau import nn, optim
+from flambeau.engine.evaluate import realize
 
 F = nn.functional
+COMPILED = "flambeau compiled"
 
 
 class Lstm(nn.Module):
@@ -147,21 +150,43 @@ def inference(name: str) -> Callable[..., Any]:
     return lambda x: whole(x)[0, 0]
 
 
-def build(mode: str, name: str) -> Step:
-    from flambeau.engine.evaluate import realize
+def set_threads(count: int) -> None:
+    fb.set_num_threads(count)
 
+
+def build(mode: str, name: str) -> Step:
     fb.random.seed(0)
-    trains = name in TRAINED
-    function = training(name) if trains else inference(name)
-    if mode == "flambeau compiled":
-        function = fb.compile(function)
+    if name in TRAINED:
+        return _train(mode, name)
+    if name in ("gelu", "norm_softmax", "resnet18_infer"):
+        return _infer(mode, name)
+    from benchmarks.workloads.our_kernels import build as build_kernel
+
+    return build_kernel(mode, name)
+
+
+def _train(mode: str, name: str) -> Step:
+    step = compiled(mode, training(name))
+    held = [fb.asarray(a) for a in inputs(name)]
+    return lambda: (step(*held).item(),)
+
+
+def _infer(mode: str, name: str) -> Step:
+    function = compiled(mode, inference(name))
     held = [fb.asarray(a) for a in inputs(name)]
 
-    def train() -> tuple[float]:
-        return (function(*held).item(),)
-
-    def infer() -> None:
+    def step() -> None:
         with fb.no_grad():
-            realize(function(*held)._value)
+            found = function(*held)
+            found.item() if name == "resnet18_infer" else computed(found)
 
-    return train if trains else infer
+    return step
+
+
+def compiled(mode: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return fb.compile(function) if mode == COMPILED else function
+
+
+def computed(found: Any) -> None:
+    """Compute a value now, as PyTorch eager does, without reading it."""
+    realize(found._value)

@@ -1,128 +1,105 @@
-"""Whole workloads: training steps, inference and memory-bound kernels, each in processes of its own.
-
-python -m benchmarks.workloads.run                         # all
-python -m benchmarks.workloads.run --only mlp gelu         # some: merged into the kept results
-"""
+"""Measures workloads: every installed framework in processes of its own, which take turns."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import json
+import math
 import sys
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from benchmarks.harness import (
-    OTHERS,
-    ROOT,
+    Contender,
+    Entrant,
+    Failed,
     Series,
     Settings,
-    add_arguments,
-    compete,
+    block,
     contenders,
-    ratio,
-    settings_of,
+    prepared,
+    take_turns,
 )
-from benchmarks.tables import duration, geometric_mean, megabytes, table
-from benchmarks.worker import Step
-from benchmarks.workloads.inputs import NAMES, TRAINED
+from benchmarks.peers import EAGER, OURS, Installed, entrants
+from benchmarks.workloads.cases import TRAINED, WORKLOADS
 
-TITLE = "Whole workloads"
-KEPT = ROOT / "benchmarks" / "results" / "workloads.json"
-OURS = "flambeau"
-# The modes, the package each needs, and the file that has its networks.
-MODES = {
-    OURS: ("flambeau", "benchmarks.workloads.ours"),
-    "flambeau compiled": ("flambeau", "benchmarks.workloads.ours"),
-    "PyTorch eager": ("torch", "benchmarks.workloads.torch_models"),
-}
+# A peer is measured in one block alone where its step takes so much longer than the fastest peer's.
+_SLOW = 8.0
+_LONG = 20e-3  # and at least so many seconds
+_ENOUGH = 10  # steps after which a loss must have fallen
+_PATIENCE = {"matmul": 20.0, "conv": 25.0}  # for workloads of many cases, whatever the mode's is
+_SECONDS = {"matmul": 0.3, "conv": 0.1}  # at most: there are many cases
+ALONE = (1, "matmul", "conv")  # what is also measured on one thread, beside PyTorch eager
 
 
-def build(mode: str, case: str) -> Step:
-    made: Step = importlib.import_module(MODES[mode][1]).build(mode, case)
-    return made
+def measure(
+    workload: str, threads: int, chosen: Settings, there: Mapping[str, Installed], only: list[str] | None
+) -> list[dict[str, Any]]:
+    """An entry for each case of ``workload``: what each mode did."""
+    racing = entrants(workload, there, only)
+    if threads == 1 and workload in ALONE:
+        racing = [e for e in racing if e.mode in (OURS, EAGER)]
+    seconds = min(chosen.seconds, _SECONDS.get(workload, chosen.seconds))
+    chosen = Settings(seconds, chosen.rounds, (threads,))
+    found = []
+    with contenders(racing, [threads]) as processes:
+        wait_until_imported(processes)
+        for case in WORKLOADS[workload]:
+            print(f"  {case}, {threads} threads", file=sys.stderr, flush=True)
+            series = race(list(zip(racing, processes, strict=True)), workload, case, chosen)
+            found.append(
+                {
+                    "case": case, "threads": threads, "date": date.today().isoformat(), "seconds": seconds,
+                    "modes": {s.mode: _kept(s) for s in series},
+                }
+            )  # fmt: skip
+    return found
 
 
-def measure(name: str, modes: list[str], threads: int, chosen: Settings) -> list[dict[str, Any]]:
-    """What each mode did on workload ``name``; a loss that does not fall is an error."""
-    with contenders("benchmarks.workloads.run", modes, [threads]) as racing:
-        series = compete(racing, name, chosen)
-    if name in TRAINED:
-        for s in series:
-            if not s.last[0] < s.first_values[0][0]:
-                raise AssertionError(
-                    f"{s.mode} on {name}: the loss went from {s.first_values[0]} to {s.last}"
-                )
-    peers = [s for s in series if not s.mode.startswith(OURS)]
-    fastest = min(peers, key=_median, default=None)
-    return [_row(name, s, fastest) for s in series]
+def wait_until_imported(processes: Sequence[Contender]) -> None:
+    for c in processes:
+        try:
+            c.ask(do="finish")
+        except Failed as e:
+            print(f"    {c.mode}: {e}", file=sys.stderr, flush=True)
 
 
-def _median(s: Series) -> float:
-    return s.median
+def race(
+    pairs: Sequence[tuple[Entrant, Contender]], workload: str, case: str, chosen: Settings
+) -> list[Series]:
+    """Take the first steps one after the other, then let all that are not much too slow take turns."""
+    series = []
+    for e, c in pairs:
+        patience = e.patience and min(e.patience, _PATIENCE.get(workload, math.inf))
+        s = prepared(c, case, patience)
+        if s.failed:
+            print(f"    {s.mode}: {s.failed}", file=sys.stderr, flush=True)
+        series.append(s)
+    running = [(e, c, s) for (e, c), s in zip(pairs, series, strict=True) if not s.failed]
+    fastest = min((min(s.first[1:]) for e, _, s in running if e.peer), default=math.inf)
+    limit = max(_SLOW * fastest, _LONG)
+    for e, c, s in running:
+        if e.peer and min(s.first[1:]) > limit:
+            block(c, s, case, chosen.seconds / 2)
+            s.peak = c.ask(do="finish")["peak"]
+            if s.median <= limit:  # its first steps alone were slow
+                s.times, s.means = [], []
+    take_turns([(c, s) for _, c, s in running if not s.times], case, chosen)
+    for _, c, s in running:
+        c.ask(do="forget", case=case)
+        if case in TRAINED and not _falls(s):
+            s.failed = f"the loss went from {s.first_values[0][0]} to {s.last[0]}"
+    ours = next((s for s in series if s.mode == OURS and s.failed), None)
+    if ours is not None:
+        raise Failed(f"{case}: {ours.failed}")
+    return series
 
 
-def _row(name: str, s: Series, fastest: Series | None) -> dict[str, Any]:
-    return {
-        "workload": name, "mode": s.mode, "threads": s.threads, "median": s.median, "minimum": s.best,
-        "first": s.first[0], "peak": s.peak, "ratio": ratio(fastest, s) if fastest else None,
-    }  # fmt: skip
+def _falls(s: Series) -> bool:
+    first, last = s.first_values[0][0], s.last[0]
+    return math.isfinite(last) and (last < first or len(s.times) == 1)
 
 
-def merge(kept: Path, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put what was found in the place of older rows of the same workloads and threads, and keep it."""
-    old = json.loads(kept.read_text()) if kept.exists() else []
-    new = {(r["workload"], r["threads"]) for r in found}
-    rows = [r for r in old if (r["workload"], r["threads"]) not in new] + found
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(rows, indent=1) + "\n")
-    return rows
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """A table; speeds are relative to the fastest peer: above 1, that mode is faster."""
-    head = ("", "threads", "median", "minimum", "speed", "first step", "peak memory")
-    lines = [
-        (
-            f"{r['workload']}, {r['mode']}", str(r["threads"]), duration(r["median"]), duration(r["minimum"]),
-            "" if r["ratio"] is None else f"{r['ratio']:.2f}", duration(r["first"]), megabytes(r["peak"]),
-        )
-        for r in sorted(rows, key=_place)
-    ]  # fmt: skip
-    parts = [table(head, lines)]
-    for mode in MODES:
-        ratios = [r["ratio"] for r in rows if r["mode"] == mode and r["ratio"] is not None]
-        if ratios and mode.startswith(OURS):
-            parts.append(f"Geometric mean of the speed, {mode}: {geometric_mean(ratios):.2f}.")
-    missing = [mode for mode, (package, _) in MODES.items() if find_spec(package) is None]
-    parts += [f"Not installed, so not measured: {', '.join(missing)}."] if missing else []
-    return "\n\n".join(parts)
-
-
-def _place(row: dict[str, Any]) -> tuple[int, int, int]:
-    return NAMES.index(row["workload"]), row["threads"], list(MODES).index(row["mode"])
-
-
-def run(chosen: Settings, names: tuple[str, ...] = NAMES, kept: Path = KEPT) -> str:
-    modes = [mode for mode, (package, _) in MODES.items() if find_spec(package)]
-    rows: list[dict[str, Any]] = []
-    for name in names:
-        for threads in chosen.threads:
-            print(f"  {name}, {threads} threads", file=sys.stderr, flush=True)
-            rows = merge(kept, measure(name, modes, threads, chosen))
-    return report(rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="which workloads (all)")
-    parser.add_argument("--kept", type=Path, default=KEPT, help="where results are kept (%(default)s)")
-    asked = add_arguments(parser).parse_args()
-    print(run(settings_of(asked), tuple(asked.only), asked.kept))
-    print(OTHERS.note())
-
-
-if __name__ == "__main__":
-    main()
+def _kept(s: Series) -> dict[str, Any]:
+    if s.failed:
+        return {"failed": s.failed}
+    return {"times": s.times, "first": s.first[0], "peak": s.peak}

@@ -1,4 +1,7 @@
-"""The workloads in PyTorch."""
+"""The workloads in PyTorch: eager, and under ``torch.compile``.
+
+Images and filters are channels last where that is faster, optimizers are the fused ones.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,12 @@ import torch
 from torch import nn, optim
 
 from benchmarks.worker import Step
-from benchmarks.workloads.inputs import TRAINED, check_parameters, inputs
+from benchmarks.workloads.cases import TRAINED
+from benchmarks.workloads.inputs import check_parameters, inputs
 
 F = nn.functional
+COMPILED = "torch.compile"
+CHANNELS_LAST = frozenset({"resnet18_cifar", "resnet18_infer"})
 
 
 class Lstm(nn.Module):
@@ -103,32 +109,36 @@ def network(name: str) -> Any:
 
 def optimizer_of(name: str, parameters: Any) -> Any:
     if name == "mlp_small":
-        return optim.SGD(parameters, 0.01, momentum=0.9)
+        return optim.SGD(parameters, 0.01, momentum=0.9, fused=True)
     if name == "resnet18_cifar":
-        return optim.SGD(parameters, 0.01, momentum=0.9, weight_decay=5e-4)
+        return optim.SGD(parameters, 0.01, momentum=0.9, weight_decay=5e-4, fused=True)
     if name == "gpt":
         return optim.AdamW(parameters, 3e-4, weight_decay=0.01, fused=True)
     return optim.Adam(parameters, 1e-3, fused=True)
 
 
-def training(name: str) -> Callable[..., Any]:
+def training(mode: str, name: str) -> Callable[..., Any]:
     """A function of examples and labels that makes one step and returns the loss."""
     model = network(name)
-    if name == "resnet18_cifar":
+    if name in CHANNELS_LAST:
         model = model.to(memory_format=torch.channels_last)
     parameters = list(model.parameters())
     check_parameters(name, sum(p.numel() for p in parameters))
     optimizer = optimizer_of(name, parameters)
 
-    def step(x: Any, y: Any) -> Any:
-        optimizer.zero_grad()
+    def loss_of(x: Any, y: Any) -> Any:
         found = model(x)
         if name == "mlp_small":
-            loss = F.mse_loss(found, y)
-        elif name in ("lstm", "gpt"):
-            loss = F.cross_entropy(found.reshape(-1, 65), y.reshape(-1))
-        else:
-            loss = F.cross_entropy(found, y)
+            return F.mse_loss(found, y)
+        if name in ("lstm", "gpt"):
+            return F.cross_entropy(found.reshape(-1, 65), y.reshape(-1))
+        return F.cross_entropy(found, y)
+
+    run = compiled(mode, loss_of)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = run(x, y)
         loss.backward()
         if name == "lstm":
             nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -150,19 +160,49 @@ def inference(name: str) -> Callable[..., Any]:
     return lambda x: whole(x)[0, 0]
 
 
+def set_threads(count: int) -> None:
+    torch.set_num_threads(count)
+
+
+def compiled(mode: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function) if mode == COMPILED else function
+
+
 def build(mode: str, name: str) -> Step:
     torch.manual_seed(0)
-    trains = name in TRAINED
-    function = training(name) if trains else inference(name)
+    if name in TRAINED:
+        return _train(mode, name)
+    if name in ("gelu", "norm_softmax", "resnet18_infer"):
+        return _infer(mode, name)
+    from benchmarks.workloads.torch_kernels import build as build_kernel
+
+    return build_kernel(mode, name)
+
+
+def _held(name: str) -> list[Any]:
     held = [torch.from_numpy(a) for a in inputs(name)]
-    if name.startswith("resnet18"):
+    if name in CHANNELS_LAST:
         held[0] = held[0].to(memory_format=torch.channels_last)
+    return held
 
-    def train() -> tuple[float]:
-        return (function(*held).item(),)
 
-    def infer() -> None:
-        with torch.inference_mode():
-            function(*held)
+def _train(mode: str, name: str) -> Step:
+    step = training(mode, name)
+    held = _held(name)
+    return lambda: (step(*held).item(),)
 
-    return train if trains else infer
+
+def _infer(mode: str, name: str) -> Step:
+    import torch._inductor.config as options
+
+    options.freezing = True  # the weights are constants, folded and packed once
+    function = compiled(mode, inference(name))
+    held = _held(name)
+
+    def step() -> None:
+        with torch.inference_mode() if mode != COMPILED else torch.no_grad():
+            found = function(*held)
+            if name == "resnet18_infer":
+                found.item()
+
+    return step
