@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,9 @@ def by_definition(
         own = every[:, g * per_group : (g + 1) * per_group]
         matrix = own.transpose(1, *range(2 + k, 2 + 2 * k), 0, *range(2, 2 + k)).reshape(w[0].size, -1)
         rows = w[g * outs : (g + 1) * outs].reshape(outs, -1)
-        product = defined(rows, matrix).reshape(outs, count, *out)
+        chunk = max(1, 4096 // math.prod(w.shape[2:])) * math.prod(w.shape[2:])
+        parts = [defined(rows[:, i : i + chunk], matrix[i : i + chunk]) for i in range(0, w[0].size, chunk)]
+        product = sum(parts[1:], parts[0]).reshape(outs, count, *out)
         made[:, g * outs : (g + 1) * outs] = np.moveaxis(product, 0, 1)
     return made
 
@@ -207,6 +210,51 @@ def test_operands_may_be_views() -> None:
         x.transpose(0, 3, 1, 2), w.transpose(3, 2, 0, 1), strides=(1, 1), padding=((1, 1), (1, 1))
     )
     assert same_bits(run(f, x, w), np.ascontiguousarray(channels_first.transpose(0, 2, 3, 1)))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize(
+    ("x_shape", "channels", "step"),
+    [((3, 20, 9, 7), 48, 1), ((9, 21, 24, 24), 17, 1), ((5, 260, 6, 5), 33, 2), ((1, 3, 5, 5), 16, 1)],
+    ids=str,
+)
+def test_input_is_read_where_it_lies_in_all_three_passes(
+    x_shape: tuple[int, ...], channels: int, step: int, last: bool
+) -> None:
+    rng = np.random.default_rng(9)
+    attrs = ATTRS | {"strides": (step, step)}
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in (x_shape, (channels, x_shape[1], 3, 3)))
+    y = by_definition(x, w, strides=(step, step), padding=((1, 1), (1, 1)))
+    g = rng.standard_normal(y.shape).astype(np.float32)
+
+    def stored(a: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(a.transpose(0, 2, 3, 1)) if last else a
+
+    def first(v: Var) -> Var:
+        return transpose(v, (0, 3, 1, 2)) if last else v
+
+    def passes(x: Var, w: Var, g: Var) -> list[Var]:
+        x, g = first(x), first(g)
+        return [
+            conv_general(x, w, **attrs),
+            _input_gradient(g, x, w, attrs),
+            _weight_gradient(g, x, w, attrs),
+        ]
+
+    got = [run(lambda x, w, g, i=i: passes(x, w, g)[i], stored(x), w, stored(g)) for i in range(3)]
+    assert same_bits(got[0], y)
+    high = [1 + (n + 2 - 3) % step for n in x_shape[2:]]
+    turned = np.ascontiguousarray(w.transpose(1, 0, 2, 3)[..., ::-1, ::-1])
+    ends = tuple((1, b) for b in high)
+    assert same_bits(
+        got[1], by_definition(g, turned, strides=(1, 1), padding=ends, lhs_dilation=(step, step))
+    )
+    ends = tuple((1, 1 - (n + 2 - 3) % step) for n in x_shape[2:])
+    chains = by_definition(
+        x.transpose(1, 0, 2, 3), g.transpose(1, 0, 2, 3), strides=(1, 1), padding=ends,
+        rhs_dilation=(step, step),
+    )  # fmt: skip
+    assert same_bits(got[2], np.ascontiguousarray(chains.transpose(1, 0, 2, 3)))
 
 
 def test_other_sizes_need_no_new_kernel() -> None:

@@ -252,9 +252,10 @@ def test_a_second_pass_over_the_points_is_refused() -> None:
 
 
 @pytest.mark.parametrize("target", [Target.avx512(), Target.avx2(), Target.neon()], ids=lambda t: t.name)
-@pytest.mark.parametrize("axes", ["GR", "RV"])
+@pytest.mark.parametrize("axes", ["GR", "RV", "VR"])
 def test_other_targets_compile_without_library_calls(target: Target, axes: str) -> None:
-    text = assembly(reduction.lower(reduce_kernel("reduce_sum", float32, axes, "s1"), target)[1], target)
+    strides = "1s" if axes == "VR" else "s1"
+    text = assembly(reduction.lower(reduce_kernel("reduce_sum", float32, axes, strides), target)[1], target)
     assert "call" not in text and "\tbl\t" not in text
 
 
@@ -263,3 +264,30 @@ def test_one_kernel_serves_all_sizes() -> None:
     for size in (3, 30, 300):
         test_rows_have_the_defined_bits(Target.avx2(), size)
     assert compiled.cache_info().misses - before <= 1
+
+
+@pytest.mark.parametrize("target", host_targets(), ids=lambda t: t.key[:10])
+@pytest.mark.parametrize(("columns", "size"), [(1, 33), (5, 1000), (33, 1), (200, 97), (40, 40_000)])
+def test_rows_that_lie_across_one_another_have_the_bits_of_rows(
+    target: Target, columns: int, size: int
+) -> None:
+    x = np.random.default_rng(size).standard_normal((3, size, columns)).astype(np.float32)
+    turned = x.transpose(0, 2, 1)
+    out = np.full((3, columns, 1), np.nan, np.float32)
+    run(reduce_kernel("reduce_sum", float32, "GVR", "s1s"), [turned, out], turned.shape, target)
+    for of_x, of_out in zip(x, out, strict=True):
+        assert same_bits(of_out[:, 0], defined(True, of_x))
+
+
+@pytest.mark.parametrize("target", host_targets(), ids=lambda t: t.key[:10])
+@pytest.mark.parametrize("shape", [(1000, 3), (33, 140), (70_000, 2)])
+def test_across_with_prologue_stores_and_epilogue(target: Target, shape: tuple[int, int]) -> None:
+    x = np.random.default_rng(9).standard_normal(shape).astype(np.float32)
+    scale = np.random.default_rng(10).standard_normal((shape[1], 1)).astype(np.float32)
+    y, total, largest = np.empty_like(x), np.empty_like(scale), np.empty_like(scale)
+    given = [x.T, scale, y.T, total, largest]
+    run(moments("VR", "1s", "10"), given, shape[::-1], target)
+    expected = x * scale[:, 0]
+    assert same_bits(y, expected)
+    assert same_bits(total[:, 0], defined(True, expected) + scale[:, 0])
+    assert same_bits(largest[:, 0], expected.max(0))

@@ -20,6 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 
+from flambeau.compiler.contraction.shape import CHUNK
+from flambeau.compiler.direct import boxes_of
+from flambeau.compiler.direct.boxes import Meeting
 from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import WRITTEN_OUT
@@ -39,6 +42,8 @@ from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph
 
 Pad = Callable[[View, Sequence[int], Sequence[int], Sequence[int]], View]
+
+MANY_CHANNELS = 16  # of a group's results, for them to fill vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,24 +135,32 @@ def convolution_tasks(
     b = body.add("load", dtype, operand=body.operand(dtype, Role.IN, x))
     epilogue(body, body.add("contract", dtype, (a, b)))
     single = attrs["groups"] != 1 and w.shape[1] == 1  # each result meets one channel
+    direct = fills_vectors(w.shape, attrs["groups"])
 
     lows = [low for low, _ in attrs["padding"]]
     per_axis = (attrs["strides"], lows, attrs["lhs_dilation"], attrs["rhs_dilation"])
     axes = [_classes(*of_axis) for of_axis in zip(shape[2:], w.shape[2:], *per_axis, strict=True)]
     low = [0, 0, *[max(0, *(-c.begin for c in own if c.taps), 0) for own in axes]]
     high = [0, 0, *[max(0, *(c.end - n for c in own), 0) for own, n in zip(axes, x.shape[2:], strict=True)]]
-    x = padded(x, low, high, [0] * len(low))
+    whole = x
     tasks = []
+    channels = max(1, CHUNK // max(1, math.prod(w.shape[2:])))
     for classes in itertools.product(*axes):
         if not all(c.count for c in classes):
             continue
         taps = math.prod(c.taps for c in classes)
+        if direct and taps:
+            tasks.append(_direct_task(body, whole, w, attrs["groups"], shape, classes))
+            tasks[-1].chunk = channels
+            continue
+        x = padded(whole, low, high, [0] * len(low))
         if taps == 0 or (single and taps <= WRITTEN_OUT):
             own = Body(graph, sources)
             epilogue(own, _chain(own, x, w, attrs["groups"], shape, classes, low[2:], dtype))
             tasks.append(_written_out(own, attrs["groups"], w.shape[0], shape, classes))
         else:
             tasks.append(_class_task(body, x, w, attrs["groups"], shape, classes, low[2:], copy))
+            tasks[-1].chunk = channels * taps
     return tasks
 
 
@@ -214,15 +227,75 @@ def _class_task(
     return Task(kernel, sizes, tuple([tuple(s) for s in strides]), [place for _, _, place in places])
 
 
+def fills_vectors(w_shape: Sequence[int], groups: int) -> bool:
+    """Whether a group has enough channels of the result to fill vectors with them."""
+    return w_shape[0] // groups >= MANY_CHANNELS
+
+
+def _direct_task(
+    body: Body,
+    x: View,
+    w: View,
+    groups: int,
+    shape: tuple[int, ...],
+    classes: Sequence[_Class],
+) -> Task:
+    """The kernel of the results of one class along each axis, that reads the input where it lies."""
+    meetings = [
+        Meeting(c.count, c.taps, c.begin, c.x_step, c.x_within, n)
+        for c, n in zip(classes, x.shape[2:], strict=True)
+    ]
+    # A weight's gradient has few positions, and neighbours along what are examples here.
+    apart = x.strides[0] == 1 and math.prod(c.count for c in classes) <= WRITTEN_OUT
+    w = _part(w, [(c.first, c.every, c.taps) for c in classes])
+    offset = x.offset + sum(c.begin * s for c, s in zip(classes, x.strides[2:], strict=True))
+    x = View(x.base, x.shape, x.strides, offset)
+    places: list[tuple[DType, Role, Place]] = [
+        (body.operands[0][0], Role.IN, x), (body.operands[1][0], Role.IN, w)
+    ]  # fmt: skip
+    places += [(dtype, role, _class_place(place, shape, classes)) for dtype, role, place in body.operands[2:]]
+    rows = w.shape[0] // groups
+    counts = [c.count for c in classes]
+    window = [s * c.x_step for s, c in zip(x.strides[2:], classes, strict=True)]
+    within = [s * c.x_within for s, c in zip(x.strides[2:], classes, strict=True)]
+    none = [0] * (1 + len(counts))
+    strides = [
+        [w.shape[1] * x.strides[1], x.strides[0], *window, 0, x.strides[1], *within],
+        [rows * w.strides[0], *none, *w.strides],
+    ]
+    any_ = [Stride.ANY] * (2 + len(counts))
+    kinds = [
+        [*any_, Stride.ZERO, *any_[1:]],
+        [Stride.ANY, *[Stride.ZERO] * (1 + len(counts)), Stride.ANY, *any_[1:]],
+    ]
+    for _, _, place in places[2:]:
+        own = place.view if isinstance(place, Part) else place
+        own = View.dense(own, (shape[0], shape[1], *counts)) if isinstance(own, int) else own
+        positions = [own.strides[0], *own.strides[2:]]
+        channel = own.strides[1]
+        strides.append([rows * channel, *positions, channel, *none])
+        moves = Stride.ANY if any(positions) else Stride.ZERO
+        near = stride_kinds([rows * channel, channel], (1,))
+        kinds.append([near[0], *[moves] * len(positions), near[1], *[Stride.ZERO] * len(none)])
+    axes = [AxisKind.GRID] * (2 + len(counts))
+    axes += [AxisKind.VECTOR, *[AxisKind.REDUCE] * len(none)]
+    operands = [Operand(d, role, tuple(own)) for (d, role, _), own in zip(places, kinds, strict=True)]
+    kernel = Kernel("convolution", tuple(axes), tuple(operands), tuple(body.instrs))
+    sizes = (groups, shape[0], *counts, rows, *w.shape[1:])
+    made = Task(kernel, sizes, tuple([tuple(s) for s in strides]), [place for _, _, place in places])
+    made.boxes = tuple(boxes_of(meetings, apart))
+    return made
+
+
 def _class_place(place: Place, shape: tuple[int, ...], classes: Sequence[_Class]) -> Place:
     """What of an operand over all results belongs to those of a class."""
-    assert not isinstance(place, Part)
     if all(c.step == 1 for c in classes):
         return place
     ranges = [(c.start, c.step, c.count) for c in classes]
     if isinstance(place, View):
         return _part(place, ranges)
-    return Part(_part(View.dense(place, shape), ranges))
+    view = place.view if isinstance(place, Part) else View.dense(place, shape)
+    return Part(_part(view, ranges))
 
 
 def _part(view: View, ranges: Sequence[tuple[int, int, int]]) -> View:

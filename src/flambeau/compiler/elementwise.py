@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flambeau.compiler import scalar_ops
+from flambeau.compiler import scalar_ops, transposing
 from flambeau.compiler.ir import Function, Module, Value, lanes_of, vector
 from flambeau.compiler.kernel import AxisKind, Call, Kernel, Operand, Pointer, Role, Stride
 from flambeau.compiler.lowering import (
@@ -51,7 +51,8 @@ def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
     """The entry's name and a module defining ``void @entry(ptr %args, i64 %tile)`` as LLVM IR text."""
     entry = entry_name(kernel, target)
     module = Module(entry, target.triple)
-    _Writer(module.function(entry, [("ptr", "args"), ("i64", "tile")]), kernel, target).write()
+    f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
+    (transposing.Writer if transposing.transposes(kernel) else _Writer)(f, kernel, target).write()
     return entry, module.text()
 
 
@@ -69,6 +70,8 @@ def calls(
     """
     if 0 in sizes:
         return []
+    if transposing.transposes(kernel):
+        return transposing.calls(kernel, entry, sizes, strides, pointers)
     columns = sizes[-1] if sizes else 1
     outer = sizes[:-1]
     rows = math.prod(outer)

@@ -8,7 +8,8 @@ cut them into chunks of equal length (``chunk_length``).
 
 * If the innermost axis is reduced (*rows*), a chunk has 32 lanes, each starting at the identity;
   point i is added to lane i mod 32, in order; then lanes i and i + 16 are combined, then i and
-  i + 8, and so on to one value.
+  i + 8, and so on to one value.  Where an axis that is kept lies innermost in memory, it is VECTOR, and
+  the lanes of its points are kept side by side (*across*); that changes no bit.
 * Otherwise (*columns*) a chunk is one chain: the identity, then each point in order.
 
 The chunks' values are combined in order, from the identity on.  Adjacent axes may be merged or
@@ -31,6 +32,7 @@ from flambeau.compiler import scalar_ops
 from flambeau.compiler.ir import Module
 from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.lowering import entry_name, per_kernel, stride_args
+from flambeau.compiler.reduction_across import AcrossWriter
 from flambeau.compiler.reduction_plan import COMBINE, DIRECT, PARTIAL, plan_of, register_bytes
 from flambeau.compiler.reduction_writer import ColumnWriter, RowWriter
 from flambeau.compiler.target import Target
@@ -40,6 +42,7 @@ COLUMN_CHUNK, COLUMN_CHUNKS = 512, 128
 _TILE_POINTS = 16 * 1024
 _COLUMN_BLOCK = 1024  # columns of a tile, where there are many
 _FEW_TILES = 16
+_ACROSS, _ACROSS_POINTS = 32, 256 * 1024  # columns of a tile at least, points of one
 _NS_PER_BYTE = 0.02
 _NS_PER_INSTRUCTION = 0.012
 
@@ -53,7 +56,8 @@ def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
     entry = entry_name(kernel, target)
     module = Module(entry, target.triple)
     f = module.function(entry, [("ptr", "args"), ("i64", "tile")])
-    (RowWriter if plan.rows else ColumnWriter)(f, kernel, plan, target).write()
+    writer = ColumnWriter if not plan.rows else RowWriter if plan.vector is None else AcrossWriter
+    writer(f, kernel, plan, target).write()
     return entry, module.text()
 
 
@@ -90,6 +94,8 @@ def calls(
     block = min(shape.columns, _COLUMN_BLOCK)
     if not plan.rows:  # narrower where columns are long, so that there is something to share out
         block = max(256, min(block, -(-_TILE_POINTS // max(1, shape.points) // 256) * 256))
+    elif plan.vector is not None:
+        block = max(_ACROSS, min(block, -(-_ACROSS_POINTS // max(1, shape.points) // _ACROSS) * _ACROSS))
     grid_per_tile = max(1, min(shape.grid, _TILE_POINTS // max(1, shape.points * min(block, shape.columns))))
     direct = launch(DIRECT, max(1, shape.chunks), grid_per_tile, block, cost)
     if not shape.two_launches:

@@ -18,7 +18,7 @@ class Plan:
     rows: bool  # the innermost axis is reduced
     grid: tuple[int, ...]  # axes of the outputs, without the vector axis
     reduced: tuple[int, ...]
-    vector: int | None  # the innermost axis, where it is kept
+    vector: int | None  # the axis that is kept and whose points are taken several at a time
     reductions: tuple[int, ...]  # instructions
     at_points: frozenset[int]  # instructions of the prologue
     at_outputs: frozenset[int]  # instructions of the epilogue
@@ -41,7 +41,7 @@ def plan_of(kernel: Kernel) -> Plan:
     if not reduced:
         raise ValueError("a reduction needs a REDUCE axis")
     rows = reduced[-1] == len(kernel.axes) - 1
-    vector = None if rows else len(kernel.axes) - 1
+    vector = kernel.axes.index(AxisKind.VECTOR) if AxisKind.VECTOR in kernel.axes else None
     grid = tuple(a for a in range(len(kernel.axes)) if a not in reduced and a != vector)
     per_output = frozenset(i for i, o in enumerate(kernel.operands) if not _moves(o, reduced))
     body = kernel.body

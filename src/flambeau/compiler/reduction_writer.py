@@ -45,8 +45,8 @@ def identity(dtype: DType, op: str) -> float | int | bool:
 _COMBINE = {"reduce_sum": "add", "reduce_prod": "mul", "reduce_max": "maximum", "reduce_min": "minimum"}
 
 
-class _Writer:
-    """What rows and columns share."""
+class Writer:
+    """What all of them share."""
 
     def __init__(self, f: Function, kernel: Kernel, plan: Plan, target: Target) -> None:
         self.f = f
@@ -164,6 +164,34 @@ class _Writer:
         at = f.add(f.mul(chunk, f.mul(self.grid, self.columns)), output)
         return f.element(self.regions[j], f"i{8 * register_bytes(self.reductions[j].dtype)}", at)
 
+    @property
+    def _vector_axis(self) -> int:
+        assert self.plan.vector is not None
+        return self.plan.vector
+
+    def _vector_step(self, i: int) -> Value | None:
+        return self.steps[i][self._vector_axis]
+
+    def _stored_dtype(self, j: int) -> DType:
+        return scalar_ops.accumulator(self.reductions[j].dtype)
+
+    def _load(self, place: Value, i: int, lanes: int, mask: Value | None) -> Value:
+        operand = self.kernel.operands[i]
+        step = self._vector_step(i)
+        if step is None:
+            return self.f.splat(read_scalar(self.f, operand, place), lanes)
+        near = operand.strides[self._vector_axis] is Stride.ONE
+        return read_vector(self.f, operand, place, lanes, None if near else step, mask)
+
+    def _store(self, value: Value, place: Value, i: int, lanes: int, mask: Value | None) -> None:
+        operand = self.kernel.operands[i]
+        step = self._vector_step(i)
+        if step is None:  # an axis of one point
+            store_scalar(self.f, self.f.extract(value, 0), place, operand.dtype)
+            return
+        near = operand.strides[self._vector_axis] is Stride.ONE
+        store_vector(self.f, value, place, operand.dtype, lanes, None if near else step, mask)
+
 
 _NOT_A_NUMBER = 0x7FC00000
 _INFINITY_DOUBLED = 0xFF000000  # the bits of a float32 without its sign, times two: more than this is NaN
@@ -171,7 +199,7 @@ _SMALLEST_DOUBLED = 0x01000000  # less than this is zero or counts as zero
 _SIGN = -(1 << 31)
 
 
-class RowWriter(_Writer):
+class RowWriter(Writer):
     """Reduces along the innermost axis: 32 lanes.
 
     A largest or smallest float32 is found by comparisons that a NaN does not survive, since these
@@ -364,7 +392,7 @@ class RowWriter(_Writer):
         return out
 
 
-class ColumnWriter(_Writer):
+class ColumnWriter(Writer):
     """Reduces along outer axes, keeping the innermost: a chain per column, columns in vectors."""
 
     def at(self, output: Value, offsets: Sequence[Value | None]) -> None:
@@ -439,23 +467,3 @@ class ColumnWriter(_Writer):
                 lambda i, value: self._store(value, starts[i], i, lanes, mask),
                 self.plan.at_outputs.__contains__,
             )  # fmt: skip
-
-    def _stored_dtype(self, j: int) -> DType:
-        return scalar_ops.accumulator(self.reductions[j].dtype)
-
-    def _load(self, place: Value, i: int, lanes: int, mask: Value | None) -> Value:
-        operand = self.kernel.operands[i]
-        step = self.steps[i][-1]
-        if step is None:
-            return self.f.splat(read_scalar(self.f, operand, place), lanes)
-        near = operand.strides[-1] is Stride.ONE
-        return read_vector(self.f, operand, place, lanes, None if near else step, mask)
-
-    def _store(self, value: Value, place: Value, i: int, lanes: int, mask: Value | None) -> None:
-        operand = self.kernel.operands[i]
-        step = self.steps[i][-1]
-        if step is None:  # an axis of one point
-            store_scalar(self.f, self.f.extract(value, 0), place, operand.dtype)
-            return
-        near = operand.strides[-1] is Stride.ONE
-        store_vector(self.f, value, place, operand.dtype, lanes, None if near else step, mask)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau.compiler import contraction, elementwise, normalization, reduction
+from flambeau.compiler import contraction, direct, elementwise, normalization, reduction
 from flambeau.compiler.control import ControlTask, Operand
-from flambeau.compiler.convolution import convolution_tasks
+from flambeau.compiler.convolution import MANY_CHANNELS, convolution_tasks, fills_vectors
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
+from flambeau.compiler.layout import Layouts, spaced
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import Box, move_tasks, pad_tasks, parts_of
 from flambeau.compiler.normalization_task import normalization_task
@@ -153,6 +154,7 @@ class _Scheduler:
             else:
                 views[v] = found or View.dense(v, types[v].shape)  # type: ignore[arg-type]
         stored = self.partition.stored
+        layouts = Layouts(self.graph)
         for node in self.graph.nodes:
             name = node.primitive.name
             out = node.outputs[0]
@@ -173,14 +175,17 @@ class _Scheduler:
                 if source in counts and (count := through(node, counts[source], shape)) is not None:
                     counts[out] = count
                 view = through(node, views[source], shape)
-                if view is None:
-                    self.copies[out] = views[source]
+                if view is None or layouts.turns(node):
+                    self.copies[out] = views[source] if view is None else view
                     view = View.dense(out, shape)
                 views[out] = view
             else:
                 for v in node.outputs:
+                    place = layouts.place(node, v, views)
                     if v in stored:
-                        views[v] = View.dense(v, types[v].shape)  # type: ignore[arg-type]
+                        views[v] = place or View.dense(v, types[v].shape)  # type: ignore[arg-type]
+                        if place is not None:
+                            self.sources.parts[v] = Part(place)
         self._parts()
 
     def _parts(self) -> None:
@@ -234,6 +239,27 @@ class _Scheduler:
         self._need(view)
         self._add(copy_task(self.graph, v, view, self.extra[v].dtype))
         return View.dense(v, view.shape)
+
+    def _channels_inside(self, view: View) -> View:
+        """The same elements with those of the channels side by side, where they are not and are many.
+
+        The channels are along axis 1, or along axis 0 where that is a batch's turned to sum over it.
+        """
+        axis = 0 if view.strides[0] < view.strides[1] else 1
+        if view.shape[axis] < MANY_CHANNELS or 1 in view.strides[:2] or 0 in view.strides or 0 in view.shape:
+            return view
+        rest = sorted([i for i in range(len(view.shape)) if i != axis], key=lambda i: -abs(view.strides[i]))
+        order = [*rest, axis]
+        source = view.permuted(order)
+        found = self.pads.get(source)
+        if found is None:
+            dtype = self._type(view.base).dtype
+            v = self._fresh(source.shape, dtype)
+            found = self.pads[source] = spaced(v, source.shape, dtype.itemsize)
+            self.sources.parts[v] = Part(found)
+            self._need(view)
+            self._add(copy_task(self.graph, Part(found), source, dtype))
+        return found.permuted(sorted(range(len(order)), key=order.__getitem__))
 
     def _padded(
         self, view: View, low: Sequence[int], high: Sequence[int], interior: Sequence[int], number: Any = 0
@@ -327,6 +353,8 @@ class _Scheduler:
             wide = computed_in(root, self.graph.types[root.outputs[0]].dtype)
             a, b = [self._as(self._operand(v), wide) for v in root.inputs]
             if root.primitive.name == "conv_general":
+                if fills_vectors(b.shape, root.attrs["groups"]):
+                    a = self._channels_inside(a)
                 given = self.graph, group, self.sources, a, b, self._copy, self._padded
                 for task in convolution_tasks(*given):
                     self._add(task)
@@ -442,7 +470,7 @@ class _Scheduler:
         dies: dict[int, int] = {}
         for v, t in self.made.items():
             if v not in place:
-                sizes[v], born[v], dies[v] = int(self._type(v).nbytes), t, last.get(v, t)
+                sizes[v], born[v], dies[v] = self._bytes(v), t, last.get(v, t)
         scratch: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
             need = _workspace(task)
@@ -489,6 +517,15 @@ class _Scheduler:
         schedule.slots = self.slots
         schedule.units = self.units or []
         return schedule
+
+    def _bytes(self, v: int) -> int:
+        """Bytes of a value in the arena, those between its elements among them."""
+        part = self.sources.parts.get(v)
+        dtype = self._type(v).dtype
+        if part is None or part.view.base != v:
+            return int(self._type(v).nbytes)
+        view = part.view
+        return (sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) + 1) * dtype.itemsize
 
     def _describe(self, t: int, task: Task | ControlTask, ops: list[Op]) -> None:
         """Give the unit of a task its operations."""
@@ -538,7 +575,13 @@ class _Scheduler:
         if family == "normalization":
             return normalization.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
         given = task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace
-        return reduction.calls(*given) if family == "reduction" else contraction.calls(*given, task.once)
+        if family == "convolution":
+            return direct.calls(*given, task.boxes, task.chunk)
+        return (
+            reduction.calls(*given)
+            if family == "reduction"
+            else contraction.calls(*given, task.once, task.chunk)
+        )
 
 
 def _reads(task: AnyTask) -> list[int]:
@@ -567,7 +610,9 @@ def _workspace(task: AnyTask) -> int:
         return 0
     if task.kernel.family == "reduction":
         return reduction.workspace(task.kernel, task.sizes)
-    return contraction.workspace(task.kernel, task.sizes, task.once)
+    if task.kernel.family == "convolution":
+        return direct.workspace(task.kernel, task.sizes, task.strides, task.boxes, task.chunk)
+    return contraction.workspace(task.kernel, task.sizes, task.once, task.chunk)
 
 
 def schedule(

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flambeau.compiler.contraction.shape import CHUNK
+from flambeau.compiler.direct.boxes import Box
 from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import REDUCTIONS
@@ -31,7 +33,9 @@ Place = View | Part | int
 class Task:
     """A kernel, its sizes, and per operand a view (read), or the number or part of the value it writes.
 
-    ``once`` says that its second operand stays through all steps of a loop, and is packed before it.
+    ``once`` says that its second operand stays through all steps of a loop, and is packed before it;
+    ``boxes`` are what a convolution's positions fall into; ``chunk`` is how long chains of a contraction are,
+    those of a convolution in channels.
     """
 
     kernel: Kernel
@@ -39,6 +43,8 @@ class Task:
     strides: tuple[tuple[int, ...], ...]
     operands: list[Place]
     once: bool = False
+    boxes: tuple[Box, ...] = ()
+    chunk: int = CHUNK
 
     @property
     def reads(self) -> list[int]:
@@ -187,12 +193,27 @@ def elementwise_task(graph: Graph, group: Group, sources: Sources) -> Task:
     return pointwise(body, shape)
 
 
-def copy_task(graph: Graph, v: int, source: View, dtype: DType) -> Task:
-    """The kernel that copies the elements of a view into memory of value ``v``."""
+def copy_task(graph: Graph, place: Place, source: View, dtype: DType) -> Task:
+    """The kernel that copies the elements of a view into memory of a value or a part of it."""
     body = Body(graph, Sources({}, {}))
     made = body.add("load", dtype, operand=body.operand(dtype, Role.IN, source))
-    body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, v))
-    return pointwise(body, source.shape)
+    body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, place))
+    return _transposing(body, source) or pointwise(body, source.shape)
+
+
+def _transposing(body: Body, source: View) -> Task | None:
+    """The kernel of a copy of elements that are neighbours along another axis than the last one."""
+    given = [strides_of(place, source.shape) for _, _, place in body.operands]
+    sizes, (own, steps), _ = collapse(source.shape, given)
+    if len(sizes) < 2 or own[-1] in (0, 1) or steps[-1] != 1 or 1 not in own:
+        return None
+    near = own.index(1)
+    order = [*[i for i in range(len(sizes) - 1) if i != near], near, len(sizes) - 1]
+    turned = [[s[i] for i in order] for s in (own, steps)]
+    axes = [*[AxisKind.GRID] * (len(sizes) - 1), AxisKind.VECTOR]
+    return finish(
+        "elementwise", body, axes, [sizes[i] for i in order], turned, (len(sizes) - 2, len(sizes) - 1)
+    )
 
 
 def converted_task(graph: Graph, source: View, dtype: DType, place: Place, to: DType) -> Task:
@@ -220,6 +241,8 @@ def pointwise(
     """
     strides = [strides_of(place, shape) for _, _, place in body.operands]
     serial = [int(kind is AxisKind.SERIAL) for kind in kinds]
+    if not serial:
+        shape, strides = _as_stored(body, shape, strides)
     sizes, steps, made = collapse(shape, strides, serial)
     if serial and made and serial[made[-1][-1]]:  # no vector may hold points that come in order
         sizes.append(1)
@@ -233,6 +256,18 @@ def pointwise(
     axes = [AxisKind.SERIAL if serial and serial[own[0]] else AxisKind.GRID for own in made[:-1]]
     axes.append(AxisKind.VECTOR)
     return finish("elementwise", body, axes, sizes, steps, (len(sizes) - 1,), by_two)
+
+
+def _as_stored(
+    body: Body, shape: tuple[int, ...], strides: list[tuple[int, ...]]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """The same points in the order in which the first result that is laid out otherwise lies in memory."""
+    for (_, role, place), own in zip(body.operands, strides, strict=True):
+        if role is not Role.OUT or not isinstance(place, Part):
+            continue
+        order = sorted(range(len(shape)), key=lambda i: -own[i] if shape[i] > 1 else 0)
+        return tuple([shape[i] for i in order]), [tuple([s[i] for i in order]) for s in strides]
+    return shape, strides
 
 
 def reduction_task(graph: Graph, group: Group, sources: Sources) -> Task:
@@ -287,6 +322,9 @@ def reduction_over(body: Body, whole: tuple[int, ...], reduced: Collection[int],
         for step, axis in zip(own, kept, strict=True):
             spread[axis] = step
         strides.append(spread)
+    near = _neighbours(whole, strides[:wide], reduced)
+    if near is not None:
+        return _across(body, whole, strides, reduced, near)
     return reduction_layout("reduction", body, whole, reduced, strides)
 
 
@@ -316,6 +354,34 @@ def reduction_layout(
     if kinds[-1] is AxisKind.GRID:
         kinds[-1] = AxisKind.VECTOR
     return finish(family, body, kinds, sizes, steps, (len(sizes) - 1,))
+
+
+def _neighbours(
+    whole: Sequence[int], strides: Sequence[Sequence[int]], reduced: Collection[int]
+) -> int | None:
+    """The axis that is kept and along which points are neighbours, where the innermost axis is reduced."""
+    inner = [i for i, n in enumerate(whole) if n != 1]
+    if not inner or inner[-1] not in reduced:
+        return None
+    for own in strides:
+        if all(own[i] for i in inner):  # the first operand that is there for every point decides
+            near = min(inner, key=lambda i: abs(own[i]))
+            return near if own[near] == 1 and near not in reduced and whole[near] > 1 else None
+    return None
+
+
+def _across(
+    body: Body, whole: tuple[int, ...], strides: list[list[int]], reduced: Collection[int], near: int
+) -> Task:
+    """The reduction kernel that takes several points along ``near`` at a time."""
+    order = [*[i for i in range(len(whole)) if i not in reduced and i != near], near]
+    order += [i for i in range(len(whole)) if i in reduced]
+    labels = [1 if i == near else 2 if i in reduced else 0 for i in order]
+    sizes, steps, groups = collapse(
+        [whole[i] for i in order], [[s[i] for i in order] for s in strides], labels
+    )
+    kinds = [(AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE)[labels[g[0]]] for g in groups]
+    return finish("reduction", body, kinds, sizes, steps, (kinds.index(AxisKind.VECTOR),))
 
 
 @dataclass(slots=True)

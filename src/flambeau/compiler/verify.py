@@ -9,7 +9,7 @@ from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Str
 from flambeau.dtypes import DType, bool_, int64
 from flambeau.errors import VerificationError
 
-FAMILIES = ("elementwise", "reduction", "normalization", "contraction")
+FAMILIES = ("elementwise", "reduction", "normalization", "contraction", "convolution")
 REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 COMBINING = (*REDUCTIONS, "contract")
 _ARGUMENTS = {
@@ -97,8 +97,9 @@ def _check_family(kernel: Kernel) -> None:
             raise VerificationError("an elementwise kernel has no REDUCE axis, reduction or contraction")
         return
     order = [AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]
-    if family == "contraction" and list(axes) != sorted(axes, key=order.index):
-        raise VerificationError("a contraction kernel has GRID axes, then VECTOR axes, then REDUCE axes")
+    contracts = family in ("contraction", "convolution")
+    if contracts and list(axes) != sorted(axes, key=order.index):
+        raise VerificationError(f"a {family} kernel has GRID axes, then VECTOR axes, then REDUCE axes")
     if AxisKind.REDUCE not in axes:
         raise VerificationError(f"a {family} kernel needs a REDUCE axis")
     rows = [kind for kind in axes if kind is not AxisKind.GRID]
@@ -108,9 +109,9 @@ def _check_family(kernel: Kernel) -> None:
         raise VerificationError("a normalization kernel has GRID axes, then REDUCE axes")
     if family in ("reduction", "normalization") and (not reductions or contractions):
         raise VerificationError(f"a {family} kernel has one reduce_* or more, and no contraction")
-    if family == "contraction" and (contractions != 1 or reductions):
+    if contracts and (contractions != 1 or reductions):
         raise VerificationError(
-            f"a contraction kernel contracts exactly once and does not reduce, "
+            f"a {family} kernel contracts exactly once and does not reduce, "
             f"not {contractions} and {reductions} times"
         )
 

@@ -54,6 +54,11 @@ class View:
             strides[i] = step
         return View(self.base, self.shape, tuple(strides), self.offset)
 
+    def permuted(self, order: Sequence[int]) -> View:
+        """The same elements with their axes in another order."""
+        shape, strides = [tuple([own[i] for i in order]) for own in (self.shape, self.strides)]
+        return View(self.base, shape, strides, self.offset)
+
 
 MOVES_NOTHING = frozenset(("broadcast", "reshape", "transpose", "slice", "reverse"))
 

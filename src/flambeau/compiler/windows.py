@@ -41,7 +41,7 @@ def window_tasks(
     """
     if graph.nodes[group.root].primitive.name == "reduce_window":
         return [_reduced(graph, group, sources, operands[0], padded)]
-    return _scattered(graph, graph.nodes[group.root], operands[0], operands[1], fresh, padded)
+    return _scattered(graph, graph.nodes[group.root], sources, operands[0], operands[1], fresh, padded)
 
 
 def _reduced(graph: Graph, group: Group, sources: Sources, x: View, padded: Pad) -> Task:
@@ -127,7 +127,9 @@ def _reduction(body: Body, shape: tuple[int, ...], node: Node) -> Task:
 # --- the gradient of max and min -------------------------------------------------------------
 
 
-def _scattered(graph: Graph, node: Node, x: View, g: View, fresh: Fresh, padded: Pad) -> list[Task]:
+def _scattered(
+    graph: Graph, node: Node, sources: Sources, x: View, g: View, fresh: Fresh, padded: Pad
+) -> list[Task]:
     attrs = node.attrs
     (out,) = node.outputs
     shape, windows = x.shape, g.shape
@@ -140,7 +142,7 @@ def _scattered(graph: Graph, node: Node, x: View, g: View, fresh: Fresh, padded:
         for own, m in zip(axes, windows, strict=True)
     ]
     codes_shape = tuple([a + m + b for m, a, b in zip(windows, low, high, strict=True)])
-    codes = View.dense(fresh(codes_shape, uint8), codes_shape)
+    codes = View.dense(fresh(codes_shape, uint8), codes_shape).in_order_of(x)
     box = Box.of(windows, codes_shape, low, [0] * len(low))
     tasks = fill_tasks(graph, uint8, NONE, box.outside(codes))
     source = _padded(x, node, dtype, padded)
@@ -152,7 +154,7 @@ def _scattered(graph: Graph, node: Node, x: View, g: View, fresh: Fresh, padded:
         real = _shifted(mask, node, windows)
     tasks.append(_codes(graph, elements, real, dtype, attrs["kind"], box.inside(codes)))
     spread = padded(g, low, high, [0] * len(low), 0)
-    whole = View.dense(out, shape)
+    whole = sources.views.get(out) or View.dense(out, shape)
     for classes in itertools.product(*axes):
         if all(c.count for c in classes):
             tasks.append(_gathered(graph, classes, codes, spread, dtype, whole, attrs["window"], low))

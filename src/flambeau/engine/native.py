@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.compiler import contraction, elementwise, jit, normalization, reduction
+from flambeau.compiler import contraction, direct, elementwise, jit, normalization, reduction
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.partition import partition
@@ -39,6 +39,7 @@ _LOWER = {
     "reduction": reduction.lower,
     "normalization": normalization.lower,
     "contraction": contraction.lower,
+    "convolution": direct.lower,
 }
 _CACHED_STRUCTURES = 4096
 
@@ -81,7 +82,7 @@ def _outline(attribute: Any) -> Any:
 
 def _needs_passes(entry: str) -> bool:
     """Whether LLVM's passes gain anything: contractions are written as they shall run."""
-    return not entry.startswith("contraction")
+    return not entry.startswith(("contraction", "convolution"))
 
 
 class Kernels:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flambeau.compiler.direct.arguments import axes_of
 from flambeau.compiler.kernel import AxisKind, Instr, Role
 from flambeau.compiler.scalar_ops import cost
 from flambeau.compiler.tasks import NOWHERE, STATUS, Part, Task
@@ -60,14 +61,22 @@ def work_of(task: Task, type_of: Callable[[int], TensorType]) -> Work:
     flops, products, steps = 0, 0.0, 0.0
     for instr, points in zip(task.kernel.body, _points(task), strict=True):
         if instr.op == "contract":
-            flops += 2 * whole
-            products += 2.0 * whole * (2 if instr.dtype is float64 else 1)
+            made = _met(task) if task.boxes else whole
+            flops += 2 * made
+            products += 2.0 * made * (2 if instr.dtype is float64 else 1)
             continue
         if instr.op not in _MOVING and instr.dtype.floating:
             flops += points
         steps += points * _instructions(instr)
     read, written = _bytes(task, type_of)
     return Work(flops, products, steps, read, written)
+
+
+def _met(task: Task) -> int:
+    """The multiplications of a convolution: of each result with what its window meets."""
+    axes = axes_of(task.kernel)
+    whole = task.sizes[0] * task.sizes[1] * task.sizes[axes.channel] * task.sizes[axes.depth[0]]
+    return whole * sum(math.prod(box.counts) * math.prod(box.taps) for box in task.boxes)
 
 
 def _points(task: Task) -> list[int]:

@@ -17,6 +17,7 @@ BLOCKING = (
     "rows",  # of a block: what one unit of work computes
     "columns",  # of a block; a multiple of every target's micro-kernel width
     "depth",  # steps of K between reloads of the chains
+    "chunk",  # steps of K whose chains are added to those of the next ones
     "row_blocks",
     "column_blocks",
     "units",  # blocks in all batches

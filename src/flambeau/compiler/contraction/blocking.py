@@ -187,7 +187,7 @@ class Scratch(NamedTuple):
 
 
 def make_scratch(
-    facts: Facts, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int
+    facts: Facts, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int, chunk: int
 ) -> Scratch:
     """Lays out the workspace; ``copies`` are the numbers of different matrices among A and among B."""
     item = facts.item
@@ -198,12 +198,12 @@ def make_scratch(
     a_size = copies[0] * row_blocks * k * a_step * item if p.a_mode == A_AHEAD else 0
     unfinished = p.depth < k
     # Where chains wait in the output itself, only those of a ragged last panel are kept here.
-    whole = unfinished and (k > CHUNK or not facts.direct)
+    whole = unfinished and (k > chunk or not facts.direct)
     kept = _MICRO_BYTES + (p.rows * (p.columns * item if whole else _COLUMN_BYTES) if unfinished else 0)
     table = p.depth * _TABLE_BYTES if facts.spread else 0
     chains = 0 if p.b_mode == B_AHEAD else p.depth * _COLUMN_BYTES + table
     sums = _round_up(chains + kept, _LINE)
-    a = _round_up(sums + (kept if k > CHUNK else 0), _LINE)
+    a = _round_up(sums + (kept if k > chunk else 0), _LINE)
     tile = _round_up(a + (p.depth * a_step * item if p.a_mode == A_BY_BLOCK else 0), _LINE)
     packed_a = _round_up(b_size, _LINE)
     own = _round_up(packed_a + a_size, _LINE)
@@ -232,7 +232,7 @@ def packs_alone(kernel: Kernel, sizes: tuple[int, ...], strides: tuple[tuple[int
     return not facts.spread and p.a_mode != A_AHEAD and p.b_mode != B_IN_PLACE
 
 
-def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False) -> int:
+def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False, chunk: int = CHUNK) -> int:
     """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
     batch, m, columns, depths = axes_of(kernel).split(sizes)
     n, k = math.prod(columns), math.prod(depths)
@@ -245,7 +245,7 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False) -> in
         copies = math.prod(_different(facts.a_moves, batch)), math.prod(_different(facts.b_moves, batch))
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
             p = make_plan(facts, batches, m, n, k, step, step, ahead)
-            needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k).total)
+            needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k, chunk).total)
         if facts.spread or not batch or facts.b_moves[len(batch) - 1]:
             return needed
         m *= batch.pop()
@@ -259,10 +259,11 @@ def calls(
     pointers: tuple[Pointer | int, ...],
     workspace: Pointer,
     ahead: bool = False,
+    chunk: int = CHUNK,
 ) -> list[Call]:
     """The launches that run a kernel once, in order; none where there is no output element.
 
-    With ``ahead`` the first launch packs all of B, for one or more of the second.
+    With ``ahead`` the first launch packs all of B, for one or more of the second.  Chains are ``chunk`` long.
 
     ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
     axis; ``pointers`` one address per operand; ``workspace`` is as many bytes, aligned to 64, as
@@ -284,7 +285,7 @@ def calls(
     p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1], ahead)
     a_batch, b_batch = _different(facts.a_moves, batch), _different(facts.b_moves, batch)
     copies = math.prod(a_batch), math.prod(b_batch)
-    s = make_scratch(facts, p, copies, batches, m, n, k)
+    s = make_scratch(facts, p, copies, batches, m, n, k, chunk)
     if merged := axes - len(batch):
         ones = [1] * merged
         batch, a_batch, b_batch = batch + ones, a_batch + ones, b_batch + ones
@@ -297,7 +298,7 @@ def calls(
     a_tiles = copies[0] * depth_tiles * row_blocks if p.a_mode == A_AHEAD else 0
     args: tuple[Pointer | int, ...] = (
         *pointers, workspace, *batch, m, n, k, *stride_args(kernel, strides),
-        p.rows, p.columns, p.depth, row_blocks, column_blocks, units, p.units_per_tile,
+        p.rows, p.columns, p.depth, chunk, row_blocks, column_blocks, units, p.units_per_tile,
         p.a_mode, s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
         s.tiles, s.tile, s.chains, s.sums, s.a,
         b_tiles, pack_columns, -(-padded // pack_columns), _PACK_DEPTH, depth_tiles,

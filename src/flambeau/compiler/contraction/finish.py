@@ -83,8 +83,16 @@ def write_epilogue(
     f: Function, kernel: Kernel, target: Target, shape: Shape, block: Block, inputs: Inputs
 ) -> None:
     """Runs the epilogue of a block, or of some columns of it, whose chunks are added up."""
+    steps = {i: inputs.stride(i, -2) for i in block.starts}
+    axis = axes_of(kernel).place(-2)
     with f.loop(f.i64(0), block.rows, 1) as row:
-        _Row(f, kernel, target, shape, block, inputs, row.index).write()
+        chains = f.element(block.chains, shape.element, f.mul(row.index, f.i64(shape.width)))
+        starts = {}
+        for i, start in block.starts.items():
+            row_step = inputs.stride(i, -3)
+            element = memory_element(kernel.operands[i].dtype)
+            starts[i] = start if row_step is None else f.element(start, element, f.mul(row.index, row_step))
+        Row(f, kernel, target, shape, chains, block.columns, starts, steps, axis).write()
 
 
 def add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -> None:
@@ -110,32 +118,28 @@ def add_up(f: Function, shape: Shape, block: Block, first: Value, last: Value) -
         f.store(add.merged[0], f.element(target, shape.element, at))
 
 
-class _Row:
-    """The epilogue of one row of a finished block.  What vectors have in common is found once."""
+@dataclass(slots=True)
+class Row:
+    """The epilogue of one row of a finished block: ``columns`` numbers at ``chains``.
 
-    def __init__(
-        self,
-        f: Function,
-        kernel: Kernel,
-        target: Target,
-        shape: Shape,
-        block: Block,
-        inputs: Inputs,
-        row: Value,
-    ) -> None:
-        self.f, self.kernel, self.target, self.shape, self.block = f, kernel, target, shape, block
-        self.chains = f.element(block.chains, shape.element, f.mul(row, f.i64(shape.width)))
-        self.starts: dict[int, Value] = {}
-        self.steps: dict[int, Value | None] = {}
-        for i, start in block.starts.items():
-            row_step, self.steps[i] = inputs.stride(i, -3), inputs.stride(i, -2)
-            element = memory_element(kernel.operands[i].dtype)
-            self.starts[i] = start if row_step is None else f.element(start, element, f.mul(row, row_step))
+    ``starts`` has the address of each operand of the epilogue at the first of them, ``steps`` the elements
+    between neighbours along ``axis``, that of the columns.
+    """
+
+    f: Function
+    kernel: Kernel
+    target: Target
+    shape: Shape
+    chains: Value
+    columns: Value
+    starts: dict[int, Value]
+    steps: dict[int, Value | None]
+    axis: int
 
     def write(self) -> None:
         f, lanes = self.f, self.shape.lanes
-        with f.loop(f.i64(0), self.block.columns, lanes) as column:
-            left = f.sub(self.block.columns, column.index)
+        with f.loop(f.i64(0), self.columns, lanes) as column:
+            left = f.sub(self.columns, column.index)
             if self.target.has_masks:
                 self._vector(column.index, f.first_lanes(left, lanes))
                 return
@@ -151,7 +155,7 @@ class _Row:
 
     def _vector(self, column: Value, mask: Value | None) -> None:
         f, kernel, lanes = self.f, self.kernel, self.shape.lanes
-        axis = axes_of(kernel).place(-2)
+        axis = self.axis
 
         def place(i: int) -> tuple[Value, Value | None, bool]:
             operand, step = kernel.operands[i], self.steps[i]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from flambeau.compiler.contraction.arguments import (
     A_BY_BLOCK,
@@ -17,7 +19,7 @@ from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
 from flambeau.compiler.contraction.micro import micro_name
 from flambeau.compiler.contraction.packing import transposes
-from flambeau.compiler.contraction.shape import CHUNK, Shape
+from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value
 from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.scalar_ops import memory_element
@@ -50,6 +52,41 @@ def split(f: Function, number: Value, sizes: list[Value]) -> list[Value]:
         indices.insert(0, f.sub(number, f.mul(quotient, size)))
         number = quotient
     return indices
+
+
+@dataclass(slots=True)
+class DepthBlock:
+    """Steps of K between reloads of the chains: ``steps`` from ``k0`` on.
+
+    ``go_on`` says that their chains have begun before, ``chain_ends`` that they end here; ``first`` that no
+    chunk came before theirs, ``last`` that it is the last one and ends here.
+    """
+
+    k0: Value
+    steps: Value
+    go_on: Value
+    chain_ends: Value
+    first: Value
+    last: Value
+
+
+@contextmanager
+def depth_blocks(f: Function, k: Value, chunk: Value, depth: Value) -> Iterator[DepthBlock]:
+    """Walks ``k`` steps in chunks, and each of these in blocks of ``depth``."""
+    # K of zero still has one round, which gives the empty sum.
+    rounds = f.intrinsic("smax", "i64", k, f.i64(1))
+    with f.loop(f.i64(0), rounds, chunk) as part:
+        stop = f.min(f.add(part.index, chunk), rounds)
+        with f.loop(part.index, stop, depth) as block:
+            end = f.min(f.add(block.index, depth), f.min(stop, k))
+            yield DepthBlock(
+                block.index,
+                f.sub(end, block.index),
+                f.icmp("ne", block.index, part.index),
+                f.icmp("eq", end, f.min(stop, k)),
+                f.icmp("eq", part.index, f.i64(0)),
+                f.icmp("eq", end, k),
+            )
 
 
 class Packing:
@@ -169,10 +206,8 @@ class Product:
             line = f.mul(row_block, inputs.number("k"))
             self.a_ahead = address(f, packed, self.element, *copies, (line, inputs.number("a_step")))
 
-        # K of zero still has one round, which gives the empty sum.
-        rounds = f.intrinsic("smax", "i64", inputs.number("k"), f.i64(1))
-        with f.loop(f.i64(0), rounds, inputs.number("depth")) as block:
-            self._depth(block.index)
+        with depth_blocks(f, inputs.number("k"), inputs.number("chunk"), inputs.number("depth")) as block:
+            self._depth(block)
 
     def _starts(self, batch: Sequence[Value], m0: Value, n0: Value) -> list[Value]:
         """The address of each operand at the block's first element."""
@@ -184,17 +219,10 @@ class Product:
             starts.append(address(f, inputs.pointer(i), memory_element(operand.dtype), *places))
         return starts
 
-    def _depth(self, k0: Value) -> None:
-        """The steps of K from ``k0`` on up to the next reload, for all rows and columns of the block."""
-        f, k = self.f, self.inputs.number("k")
-        self.k0 = k0
-        self.steps = f.min(self.inputs.number("depth"), f.sub(k, k0))
-        end = f.add(k0, self.steps)
-        self.go_on = f.icmp("ne", f.binary("and", k0, f.i64(CHUNK - 1)), f.i64(0))
-        self.first_chunk = f.icmp("sle", end, f.i64(CHUNK))
-        self.last = f.icmp("eq", end, k)
-        chunk_ends = f.icmp("eq", f.binary("and", end, f.i64(CHUNK - 1)), f.i64(0))
-        self.chain_ends = f.binary("or", self.last, chunk_ends)
+    def _depth(self, block: DepthBlock) -> None:
+        """Some steps of K, for all rows and columns of the block."""
+        f, self.block = self.f, block
+        self.k0, self.steps, self.go_on = block.k0, block.steps, block.go_on
         self._place_a()
         head, body, done = f.new_block("columns"), f.new_block("column"), f.new_block("columns_done")
         before = f.current
@@ -264,7 +292,7 @@ class Product:
         height = self._micro(
             f.sub(self.rows, i), (steps, a, self.a_row, self.a_step, b, b_step, c, c_row, go_on)
         )
-        with f.when(f.binary("and", self.chain_ends, f.binary("xor", to_output, f.const("i1", True)))):
+        with f.when(f.binary("and", self.block.chain_ends, f.binary("xor", to_output, f.const("i1", True)))):
             self._finish(c, kept, i, j, height, taken)
         at.add(f.add(i, height), f.current)
         f.branch(head)
@@ -282,7 +310,7 @@ class Product:
             f.const("i1", False),
         )
         if self.direct is not None:
-            to_output = f.binary("and", whole, f.icmp("sle", inputs.number("k"), f.i64(CHUNK)))
+            to_output = f.binary("and", whole, f.icmp("sle", inputs.number("k"), inputs.number("chunk")))
             out_row = inputs.stride(self.direct, -3) or f.i64(0)
             out = address(f, self.starts[self.direct], self.element, (i, out_row), (j, f.i64(1)))
             c, c_row = f.select(to_output, out, c), f.select(to_output, out_row, c_row)
@@ -351,4 +379,6 @@ class Product:
             starts[number] = address(f, self.starts[number], memory_element(operand.dtype), *places)
         sums = f.element(self._scratch("scratch_sums"), self.element, kept)
         block = Block(chains, sums, height, taken, starts)
-        write_finish(f, self.kernel, self.target, self.shape, block, inputs, self.first_chunk, self.last)
+        write_finish(
+            f, self.kernel, self.target, self.shape, block, inputs, self.block.first, self.block.last
+        )

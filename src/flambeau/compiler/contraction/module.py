@@ -40,7 +40,7 @@ def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
         write_pack(module, f"{entry}_pack_b", shape, kernel)
         Packing(module, entry, kernel, shape).write()
         Product(module, entry, kernel, target, shape).write()
-    return entry, _kept_apart(module.text())
+    return entry, kept_apart(module.text())
 
 
 def check(kernel: Kernel) -> None:
@@ -57,7 +57,7 @@ def check(kernel: Kernel) -> None:
         raise ValueError(f"no contraction of {a.dtype} and {b.dtype} to {dtype} is generated")
 
 
-def _kept_apart(text: str) -> str:
+def kept_apart(text: str) -> str:
     """Keeps LLVM from inlining the inner functions, whose loops need all registers for themselves."""
     lines = [
         line.replace(" #0 {", " #1 {") if line.startswith("define internal ") else line

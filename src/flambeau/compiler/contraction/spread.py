@@ -62,8 +62,8 @@ class SpreadProduct(Product):
         f = self.f
         sums = f.element(self._scratch("scratch_sums"), self.element, kept)
         whole = Block(chains, sums, height, taken, {})
-        add_up(f, self.shape, whole, self.first_chunk, self.last)
-        with f.when(self.last):
+        add_up(f, self.shape, whole, self.block.first, self.block.last)
+        with f.when(self.block.last):
             self._runs(whole, i, j)
 
     def _runs(self, whole: Block, i: Value, j: Value) -> None:

@@ -1,0 +1,91 @@
+"""The order in which axes of intermediate values lie in memory: channels last behind a convolution.
+
+A convolution that fills vectors with channels stores them side by side, and what follows it point by point,
+window by window or as a sum keeps to that.  It is a matter of places alone: shapes, and the order in which
+anything is computed, are those of the program as it was written.  What leaves a program lies row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from flambeau.compiler.convolution import fills_vectors
+from flambeau.compiler.partition import WRITTEN_OUT
+from flambeau.compiler.views import View, dense_strides
+from flambeau.graph.graph import Graph, Node
+from flambeau.graph.primitive import Lowering
+
+# Positions this many bytes apart, or a multiple, share few sets of a cache: they are moved apart by a line.
+_CROWDING, _LINE = 1024, 64
+
+
+def spaced(base: int, shape: tuple[int, ...], itemsize: int) -> View:
+    """All elements of a value, row by row, with a line between rows whose length would crowd them."""
+    crowded = shape[-1] * itemsize % _CROWDING == 0
+    return View(base, shape, dense_strides([*shape[:-1], shape[-1] + crowded * _LINE // itemsize]))
+
+
+def channels_last(base: int, shape: tuple[int, ...], itemsize: int) -> View:
+    """All elements of a value, the channels (axis 1) being neighbours."""
+    last = len(shape) - 1
+    found = spaced(base, (shape[0], *shape[2:], shape[1]), itemsize)
+    return found.permuted([0, last, *range(1, last)])
+
+
+def is_channels_last(view: View) -> bool:
+    """Whether the channels are neighbours, and come first in no other way."""
+    if len(view.shape) < 3 or view.shape[1] == 1 or view.strides[1] != 1:
+        return False
+    steps = [view.strides[i] for i in (0, *range(2, len(view.shape))) if view.shape[i] != 1]
+    return bool(steps) and min(steps) > 1 and steps == sorted(steps, reverse=True)
+
+
+class Layouts:
+    """Decides for one value after the other, in order, how it lies."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._last: set[int] = set()  # values that lie, or would, with their channels last
+        self._convolved: set[int] = set()
+
+    def place(self, node: Node, v: int, views: Mapping[int, View]) -> View | None:
+        """Where output ``v`` of a node lies if it is stored; None for row by row."""
+        shape: tuple[int, ...] = self._graph.types[v].shape  # type: ignore[assignment]
+        if len(shape) < 3 or not self._wanted(node, shape, views):
+            return None
+        self._last.add(v)
+        if node.primitive.name == "conv_general":
+            self._convolved.add(v)
+        itemsize = self._graph.types[v].dtype.itemsize
+        return None if 0 in shape else channels_last(v, shape, itemsize)
+
+    def turns(self, node: Node) -> bool:
+        """Whether a view is a weight's gradient turned to lie as the weight does: it is copied, once."""
+        if node.primitive.name != "transpose" or node.inputs[0] not in self._convolved:
+            return False
+        perm: tuple[int, ...] = node.attrs["perm"]
+        return perm[:2] == (1, 0) and perm[2:] == tuple(range(2, len(perm)))
+
+    def _wanted(self, node: Node, shape: Sequence[int], views: Mapping[int, View]) -> bool:
+        name = node.primitive.name
+        if name == "conv_general":
+            return fills_vectors(self._graph.types[node.inputs[1]].shape, node.attrs["groups"])  # type: ignore[arg-type]
+        if name in ("reduce_window", "select_and_scatter"):
+            return (
+                len(node.attrs["window"]) > 0 and self._small(node) and self._is_last(node.inputs[0], views)
+            )
+        if node.primitive.lowering is not Lowering.ELEMENTWISE:
+            return False
+        types = self._graph.types
+        return any(types[u].shape == shape and self._is_last(u, views) for u in node.inputs)
+
+    @staticmethod
+    def _small(node: Node) -> bool:
+        size = 1
+        for n in node.attrs["window"]:
+            size *= n
+        return size <= WRITTEN_OUT
+
+    def _is_last(self, v: int, views: Mapping[int, View]) -> bool:
+        view = views.get(v)
+        return v in self._last if view is None else is_channels_last(view)
