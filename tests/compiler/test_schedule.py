@@ -6,7 +6,8 @@ import pytest
 
 import flambeau as fb
 from flambeau.compiler.kernel import Pointer
-from flambeau.compiler.schedule import ARENA, HostStep, Schedule
+from flambeau.compiler.schedule import ARENA, Schedule
+from flambeau.compiler.values import HostStep
 from flambeau.graph.builder import Var
 from flambeau.primitives import elementwise as e
 from flambeau.primitives.contract import matmul

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.compiler import partition as partitions
-from flambeau.compiler.schedule import HostStep
+from flambeau.compiler.values import HostStep
 from flambeau.compiler.verify import verify_kernel
 from flambeau.dtypes import DType
 from flambeau.engine import executors

@@ -13,7 +13,7 @@ import pytest
 import flambeau as fb
 from flambeau import nn
 from flambeau.compiler import schedule as scheduling
-from flambeau.compiler.schedule import HostStep
+from flambeau.compiler.values import HostStep
 from flambeau.engine import executors
 from flambeau.engine.native import NativeExecutor
 from flambeau.runtime import threads

@@ -6,56 +6,41 @@ classes, no kernel is compiled.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flambeau.compiler import contraction, direct, elementwise, normalization, reduction
 from flambeau.compiler.control import ControlTask, Operand
-from flambeau.compiler.convolution import MANY_CHANNELS, convolution_tasks, fills_vectors
+from flambeau.compiler.convolution import convolution_tasks, fills_vectors
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
-from flambeau.compiler.layout import Layouts, spaced
 from flambeau.compiler.memory import plan_arena
-from flambeau.compiler.moving import Box, move_tasks, pad_tasks, parts_of
+from flambeau.compiler.moving import move_tasks
 from flambeau.compiler.normalization_task import normalization_task
 from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
     NOWHERE,
     STATUS,
     Part,
-    Sources,
     Task,
     computed_in,
     contraction_task,
-    converted_task,
-    copy_task,
     elementwise_task,
     product_of,
     reduction_task,
 )
 from flambeau.compiler.units import Unit, enter_bodies
-from flambeau.compiler.views import MOVES_NOTHING, View, through
+from flambeau.compiler.values import AnyTask, HostStep, Values
+from flambeau.compiler.views import View
 from flambeau.compiler.windows import window_tasks
-from flambeau.dtypes import DType
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Effect
 from flambeau.graph.types import TensorType
-from flambeau.primitives.views import constant_p
 
 ARENA = 0  # the slot of intermediate values; inputs follow
-
-
-@dataclass(slots=True)
-class HostStep:
-    """A node computed by its NumPy rule: where its inputs lie, and the slots of its outputs."""
-
-    node: Node
-    inputs: list[tuple[View, TensorType] | tuple[None, Any]]
-    outputs: list[int]
 
 
 @dataclass(slots=True)
@@ -97,33 +82,22 @@ class Schedule:
 
 
 Entry = Callable[[Kernel], str]
-AnyTask = Task | HostStep | ControlTask
 _NO_WORKSPACE = Pointer(ARENA)
 _COUNTING = ("elementwise", "reduction", "normalization")  # kernels that can count
 
 
-class _Scheduler:
+class _Scheduler(Values):
     def __init__(
         self, graph: Graph, partition: Partition, donated: frozenset[int], numbers: int, entry: Entry
     ) -> None:
-        self.graph = graph
-        self.partition = partition
+        super().__init__(graph, partition)
         self.donated = donated
         self.numbers = frozenset(graph.inputs[len(graph.inputs) - numbers :])
         self.entry = entry
-        self.sources = Sources({}, {})
-        self.counting = Sources(self.sources.views, self.sources.constants, self.sources.parts)
-        self.counted: dict[int, Node] = {}  # what counts; kernels that cannot read it from memory
-        self.copies: dict[int, View] = {}  # values that are a dense copy of a view, made when first needed
-        self.copied: set[int] = set()
-        self.extra: dict[int, TensorType] = {}
         self.failures: list[Failure] = []
-        self.pads: dict[Any, View] = {}  # what has been padded or converted, and how
         self.tasks: list[AnyTask] = []
-        self.lying: Mapping[int, Operand] | None = None  # of a body's inputs; None for a whole program
         self.staying: frozenset[int] = frozenset()  # inputs of a loop's body that are the same at each step
         self.slots = 1
-        self.made: dict[int, int] = {}  # value with memory -> task that writes it, or its first part
         self.units: list[Unit] | None = None  # what each task is part of, where that is asked for
         self.group: Any = None
 
@@ -140,150 +114,6 @@ class _Scheduler:
             for v in self.graph.outputs:
                 outputs.append(self._own_output(v, outputs))
         return self._layout(outputs)
-
-    # -- where everything lies ----------------------------------------------------------------
-
-    def _views(self) -> None:
-        views, constants, counts = self.sources.views, self.sources.constants, self.counting.counts
-        types = self.graph.types
-        shape: tuple[int, ...]
-        for v in self.graph.inputs:
-            found = (self.lying or {}).get(v)
-            if isinstance(found, tuple):
-                constants[v] = found
-            else:
-                views[v] = found or View.dense(v, types[v].shape)  # type: ignore[arg-type]
-        stored = self.partition.stored
-        layouts = Layouts(self.graph)
-        for node in self.graph.nodes:
-            name = node.primitive.name
-            out = node.outputs[0]
-            if name == "constant":
-                constants[out] = (node.attrs["value"], node.attrs["dtype"])
-            elif name == "iota" and out not in stored:
-                shape = types[out].shape  # type: ignore[assignment]
-                views[out] = View.dense(out, shape)
-                steps = [int(i == node.attrs["axis"]) for i in range(len(shape))]
-                counts[out] = View(NOWHERE, shape, tuple(steps))
-                self.counted[out] = node
-            elif name in MOVES_NOTHING:
-                source = node.inputs[0]
-                if source in constants:
-                    constants[out] = constants[source]
-                    continue
-                shape = types[out].shape  # type: ignore[assignment]
-                if source in counts and (count := through(node, counts[source], shape)) is not None:
-                    counts[out] = count
-                view = through(node, views[source], shape)
-                if view is None or layouts.turns(node):
-                    self.copies[out] = views[source] if view is None else view
-                    view = View.dense(out, shape)
-                views[out] = view
-            else:
-                for v in node.outputs:
-                    place = layouts.place(node, v, views)
-                    if v in stored:
-                        views[v] = place or View.dense(v, types[v].shape)  # type: ignore[arg-type]
-                        if place is not None:
-                            self.sources.parts[v] = Part(place)
-        self._parts()
-
-    def _parts(self) -> None:
-        """Let what is only ever concatenated be written where it belongs at once."""
-        groups = self.partition.groups
-        written = {v for g in groups if g.kind == "elementwise" for v in g.outputs}
-        written.difference_update(self.graph.outputs)
-        uses = Counter(v for node in self.graph.nodes for v in node.inputs)
-        for node in self.graph.nodes:
-            if node.primitive.name == "concatenate" and written.intersection(node.inputs):
-                for v, place in parts_of(self.graph, node):
-                    if v in written and uses[v] == 1 and 0 not in place.shape:
-                        self.sources.parts[v] = Part(place)
-                        self.sources.views[v] = place
-
-    def _type(self, v: int) -> TensorType:
-        return self.extra[v] if v < 0 else self.graph.types[v]
-
-    def _need(self, view: View) -> None:
-        """Make sure that what a view reads has been written: copies are made when first read."""
-        base = view.base
-        if base in self.counted and base not in self.made:
-            self._add(HostStep(self.counted[base], [], [base]))
-        if base in self.copies and base not in self.copied:
-            self.copied.add(base)
-            source = self.copies[base]
-            self._need(source)
-            self._add(copy_task(self.graph, base, source, self._type(base).dtype))
-
-    def _fresh(self, shape: tuple[int, ...], dtype: DType) -> int:
-        """A new value."""
-        v = -1 - len(self.extra)
-        self.extra[v] = TensorType(shape, dtype)
-        return v
-
-    def _as(self, view: View, dtype: DType) -> View:
-        """The same elements as another dtype, kept for others that ask for the same."""
-        if self._type(view.base).dtype is dtype:
-            return view
-        found = self.pads.get((view, dtype))
-        if found is None:
-            v = self._fresh(view.shape, dtype)
-            found = self.pads[view, dtype] = View.dense(v, view.shape).in_order_of(view)
-            self._need(view)
-            self._add(converted_task(self.graph, view, self._type(view.base).dtype, Part(found), dtype))
-        return found
-
-    def _copy(self, view: View) -> View:
-        """A dense copy of a view, as a value of its own."""
-        v = self._fresh(view.shape, self._type(view.base).dtype)
-        self._need(view)
-        self._add(copy_task(self.graph, v, view, self.extra[v].dtype))
-        return View.dense(v, view.shape)
-
-    def _channels_inside(self, view: View) -> View:
-        """The same elements with those of the channels side by side, where they are not and are many.
-
-        The channels are along axis 1, or along axis 0 where that is a batch's turned to sum over it.
-        """
-        axis = 0 if view.strides[0] < view.strides[1] else 1
-        if view.shape[axis] < MANY_CHANNELS or 1 in view.strides[:2] or 0 in view.strides or 0 in view.shape:
-            return view
-        rest = sorted([i for i in range(len(view.shape)) if i != axis], key=lambda i: -abs(view.strides[i]))
-        order = [*rest, axis]
-        source = view.permuted(order)
-        found = self.pads.get(source)
-        if found is None:
-            dtype = self._type(view.base).dtype
-            v = self._fresh(source.shape, dtype)
-            found = self.pads[source] = spaced(v, source.shape, dtype.itemsize)
-            self.sources.parts[v] = Part(found)
-            self._need(view)
-            self._add(copy_task(self.graph, Part(found), source, dtype))
-        return found.permuted(sorted(range(len(order)), key=order.__getitem__))
-
-    def _padded(
-        self, view: View, low: Sequence[int], high: Sequence[int], interior: Sequence[int], number: Any = 0
-    ) -> View:
-        """A view with a number around and between its elements, kept for others that ask for the same."""
-        shape = tuple(
-            [
-                a + (n - 1) * (c + 1) + 1 + b if n else a + b
-                for n, a, b, c in zip(view.shape, low, high, interior, strict=True)
-            ]
-        )
-        box = Box.of(view.shape, shape, low, interior)
-        if box.counts == shape:
-            return box.narrowed(view)
-        key = (view, shape, box.starts, box.steps, number)
-        found = self.pads.get(key)
-        if found is None:
-            dtype = self._type(view.base).dtype
-            v = self._fresh(shape, dtype)
-            found = self.pads[key] = View.dense(v, shape).in_order_of(view)
-            self._need(view)
-            for task in pad_tasks(self.graph, dtype, number, view, box, found):
-                self._add(task)
-        return found
 
     def _add(self, task: AnyTask) -> None:
         for v in _writes(task):
@@ -365,22 +195,6 @@ class _Scheduler:
             stays = isinstance(right, View) and right.base in self.staying
             task.once = stays and contraction.packs_alone(task.kernel, task.sizes, task.strides)
         self._add(task)
-
-    def _operand(self, v: int) -> View:
-        """A view of ``v`` even where it is a constant, which contractions cannot take as a number."""
-        found = self.sources.views.get(v)
-        if found is None:
-            found = self._constant_tensor(v)
-        return found
-
-    def _constant_tensor(self, v: int) -> View:
-        value, dtype = self.sources.constants[v]
-        shape: tuple[int, ...] = self.graph.types[v].shape  # type: ignore[assignment]
-        fresh = -1 - len(self.extra)
-        self.extra[fresh] = TensorType((), dtype)
-        node = Node(constant_p, (), {"value": value, "dtype": dtype}, (fresh,))
-        self._add(HostStep(node, [], [fresh]))
-        return View(fresh, shape, (0,) * len(shape))
 
     def _control(self, node: Node, partitions: Sequence[Partition]) -> None:
         operands: list[Operand] = []
@@ -518,15 +332,6 @@ class _Scheduler:
         schedule.units = self.units or []
         return schedule
 
-    def _bytes(self, v: int) -> int:
-        """Bytes of a value in the arena, those between its elements among them."""
-        part = self.sources.parts.get(v)
-        dtype = self._type(v).dtype
-        if part is None or part.view.base != v:
-            return int(self._type(v).nbytes)
-        view = part.view
-        return (sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) + 1) * dtype.itemsize
-
     def _describe(self, t: int, task: Task | ControlTask, ops: list[Op]) -> None:
         """Give the unit of a task its operations."""
         assert self.units is not None
@@ -577,11 +382,9 @@ class _Scheduler:
         given = task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace
         if family == "convolution":
             return direct.calls(*given, task.boxes, task.chunk)
-        return (
-            reduction.calls(*given)
-            if family == "reduction"
-            else contraction.calls(*given, task.once, task.chunk)
-        )
+        if family == "contraction":
+            return contraction.calls(*given, task.once, task.chunk)
+        return reduction.calls(*given)
 
 
 def _reads(task: AnyTask) -> list[int]:

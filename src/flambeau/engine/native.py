@@ -18,8 +18,9 @@ from flambeau.compiler import contraction, direct, elementwise, jit, normalizati
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.partition import partition
-from flambeau.compiler.schedule import HostStep, Schedule, schedule
+from flambeau.compiler.schedule import Schedule, schedule
 from flambeau.compiler.target import Target
+from flambeau.compiler.values import HostStep
 from flambeau.compiler.verify import verify_kernel
 from flambeau.compiler.views import View
 from flambeau.counts import COUNTS

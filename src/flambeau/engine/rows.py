@@ -8,9 +8,10 @@ from typing import Any
 
 from flambeau.compiler.control import ControlTask
 from flambeau.compiler.kernel import AxisKind, Call, Op
-from flambeau.compiler.schedule import ARENA, HostStep, Schedule
+from flambeau.compiler.schedule import ARENA, Schedule
 from flambeau.compiler.tasks import Task
 from flambeau.compiler.units import Unit
+from flambeau.compiler.values import HostStep
 from flambeau.engine.gradients import InGradient
 from flambeau.engine.machine import Machine
 from flambeau.engine.origins import Origins, shown
