@@ -1,15 +1,15 @@
 """Convolutions as contractions: the weight's rows times the windows of the input.
 
-Rows are output channels, columns (example, position), the depth (channel, window position), in the
-order in which the weight lies in memory.  So each result is one chain of fused multiply-adds over
-the channels of its group and, for each, over the window in row-major order, with the zeros of the
-padding among them, in chunks of 4096.  Nothing but that order is defined here: the input is padded
+Each result is one chain of fused multiply-adds over the channels of its group and, for each, over the window
+in row-major order, in chunks of as many channels as have at most 4096 elements of the window.  Where results
+have channels enough to fill vectors, ``direct`` reads the input where it lies, and what of a window meets no
+input is left out.  Otherwise rows are output channels, columns (example, position), and the input is padded
 once, and its windows are a strided view that nobody lays out as a matrix.
 
-Where the input is dilated, results whose positions leave the same remainder meet the same elements
-of the window, every so many; what lies between meets no input and is no part of the chain.  So each
-such class of results is a convolution of the input as it is, and one kernel serves them all.  Both
-gradients are convolutions again; that of the weight has the examples and positions as depth.
+Where the input is dilated, results whose positions leave the same remainder meet the same elements of the
+window, every so many; what lies between meets no input and is no part of the chain.  So each such class of
+results is a convolution of the input as it is, and one kernel serves them all.  Both gradients are
+convolutions again; that of the weight has the examples and positions as depth.
 """
 
 from __future__ import annotations
