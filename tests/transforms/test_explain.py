@@ -243,13 +243,12 @@ def test_little_rows_of_one_place_share_a_line() -> None:
     assert len(adam) == 4 and {row.layer for row in adam} == {""}
     rows = [replace(row, measured=1e-7 if row in adam else 1e-3, predicted=1e-7) for row in found.rows]
     text = "\n".join(table(rows, 1.0, sum(row.measured for row in rows), False))
-    numbers, shared = [line for line in text.splitlines() if "Adam" in line]
-    assert numbers.split()[0].isdigit()
+    (shared,) = [line for line in text.splitlines() if "Adam" in line]
     first, last = adam[0].number, adam[-1].number
     assert shared.split()[0] == f"{first}-{last}"
     assert re.search(r"\.\.\.  +4  ", shared)  # sizes differ; four launches
     assert "400 ns" in shared
-    assert found.table(every=True).count("Adam (") == 5
+    assert found.table(every=True).count("Adam (") == 4
 
 
 def test_the_backward_pass_of_an_evaluated_forward_pass() -> None:

@@ -8,7 +8,7 @@ from flambeau.compiler.groups import Group
 from flambeau.compiler.partition import REDUCTIONS
 from flambeau.compiler.reduction import ROW_CHUNK
 from flambeau.compiler.rows import POINT, Frames
-from flambeau.compiler.tasks import Body, Place, Sources, Task, reduction_layout
+from flambeau.compiler.tasks import Body, Part, Place, Sources, Task, neighbours, reduction_layout
 from flambeau.compiler.views import View, dense_strides
 from flambeau.graph.graph import Graph, Node
 
@@ -18,8 +18,8 @@ _FEW_ROWS = 16
 def normalization_task(graph: Graph, group: Group, sources: Sources) -> Task | None:
     """The kernel of a group; None where its parts had better be kernels of their own.
 
-    So it is where nothing is left to reduce, where rows are few and long, and where the sizes are no
-    longer such that rows stay rows: a partition serves other sizes than those it was made for.
+    So it is where nothing is left to reduce, where rows are few and long or lie across one another, and
+    where the sizes are no longer such that rows stay rows: a partition serves other sizes than those it was made for.
     """
     frames = Frames.of(graph, graph.nodes[group.root])
     whole: tuple[int, ...] = frames.whole
@@ -57,6 +57,8 @@ def normalization_task(graph: Graph, group: Group, sources: Sources) -> Task | N
             if v in late:
                 body.store(v)
     strides = [frames.spread(*_layout(graph, place)) for _, _, place in body.operands]
+    if passes and neighbours(whole, strides, frames.axes) is not None:
+        return None
     return reduction_layout("normalization" if passes else "reduction", body, whole, frames.axes, strides)
 
 
@@ -110,7 +112,8 @@ def _layout(graph: Graph, place: Place) -> tuple[tuple[int, ...], tuple[int, ...
     """The shape and steps of an operand."""
     if isinstance(place, View):
         return place.shape, place.strides
-    assert isinstance(place, int)
+    if isinstance(place, Part):
+        return place.view.shape, place.view.strides
     shape: tuple[int, ...] = graph.types[place].shape  # type: ignore[assignment]
     return shape, dense_strides(shape)
 

@@ -322,9 +322,6 @@ def reduction_over(body: Body, whole: tuple[int, ...], reduced: Collection[int],
         for step, axis in zip(own, kept, strict=True):
             spread[axis] = step
         strides.append(spread)
-    near = _neighbours(whole, strides[:wide], reduced)
-    if near is not None:
-        return _across(body, whole, strides, reduced, near)
     return reduction_layout("reduction", body, whole, reduced, strides)
 
 
@@ -336,6 +333,9 @@ def reduction_layout(
     strides: Sequence[Sequence[int]],
 ) -> Task:
     """The kernel of a body over points of shape ``whole`` with the axes ``reduced``, adjacent ones merged."""
+    near = neighbours(whole, strides, reduced)
+    if near is not None and family == "reduction":
+        return _across(body, whole, strides, reduced, near)
     labels = [int(i in reduced) for i in range(len(whole))]
     sizes, steps, groups = collapse(whole, strides, labels)
     kinds = [AxisKind.REDUCE if g[0] in reduced else AxisKind.GRID for g in groups]
@@ -356,22 +356,23 @@ def reduction_layout(
     return finish(family, body, kinds, sizes, steps, (len(sizes) - 1,))
 
 
-def _neighbours(
+def neighbours(
     whole: Sequence[int], strides: Sequence[Sequence[int]], reduced: Collection[int]
 ) -> int | None:
     """The axis that is kept and along which points are neighbours, where the innermost axis is reduced."""
-    inner = [i for i, n in enumerate(whole) if n != 1]
+    inner = [i for i, n in enumerate(whole) if n != 1 or i not in reduced]
     if not inner or inner[-1] not in reduced:
         return None
+    several = [i for i in inner if whole[i] != 1]
     for own in strides:
-        if all(own[i] for i in inner):  # the first operand that is there for every point decides
-            near = min(inner, key=lambda i: abs(own[i]))
-            return near if own[near] == 1 and near not in reduced and whole[near] > 1 else None
+        if all(own[i] for i in several):  # the first operand that is there for every point decides
+            near = min(several, key=lambda i: abs(own[i]))
+            return near if own[near] == 1 and near not in reduced else None
     return None
 
 
 def _across(
-    body: Body, whole: tuple[int, ...], strides: list[list[int]], reduced: Collection[int], near: int
+    body: Body, whole: tuple[int, ...], strides: Sequence[Sequence[int]], reduced: Collection[int], near: int
 ) -> Task:
     """The reduction kernel that takes several points along ``near`` at a time."""
     order = [*[i for i in range(len(whole)) if i not in reduced and i != near], near]
