@@ -7,9 +7,11 @@ anything is computed, are those of the program as it was written.  What leaves a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from flambeau.compiler.convolution import fills_vectors
+from flambeau.compiler.groups import Partition
 from flambeau.compiler.partition import WRITTEN_OUT
 from flambeau.compiler.views import View, dense_strides
 from flambeau.graph.graph import Graph, Node
@@ -17,6 +19,8 @@ from flambeau.graph.primitive import Lowering
 
 # Positions this many bytes apart, or a multiple, share few sets of a cache: they are moved apart by a line.
 _CROWDING, _LINE = 1024, 64
+
+_KINDS = ("elementwise", "reduction", "normalization", "window")
 
 
 def spaced(base: int, shape: tuple[int, ...], itemsize: int) -> View:
@@ -43,21 +47,25 @@ def is_channels_last(view: View) -> bool:
 class Layouts:
     """Decides for one value after the other, in order, how it lies."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, partition: Partition) -> None:
         self._graph = graph
         self._last: set[int] = set()  # values that lie, or would, with their channels last
         self._convolved: set[int] = set()
+        self._fixed: set[int] = set()  # what kernels store that keep to rows
+        for group in partition.groups:
+            convolves = group.root >= 0 and graph.nodes[group.root].primitive.name == "conv_general"
+            if not convolves and group.kind not in _KINDS:
+                self._fixed.update(group.outputs)
 
     def place(self, node: Node, v: int, views: Mapping[int, View]) -> View | None:
         """Where output ``v`` of a node lies if it is stored; None for row by row."""
         shape: tuple[int, ...] = self._graph.types[v].shape  # type: ignore[assignment]
-        if len(shape) < 3 or not self._wanted(node, shape, views):
+        if len(shape) < 3 or 0 in shape or v in self._fixed or not self._wanted(node, shape, views):
             return None
         self._last.add(v)
         if node.primitive.name == "conv_general":
             self._convolved.add(v)
-        itemsize = self._graph.types[v].dtype.itemsize
-        return None if 0 in shape else channels_last(v, shape, itemsize)
+        return channels_last(v, shape, self._graph.types[v].dtype.itemsize)
 
     def turns(self, node: Node) -> bool:
         """Whether a view is a weight's gradient turned to lie as the weight does: it is copied, once."""
@@ -71,21 +79,13 @@ class Layouts:
         if name == "conv_general":
             return fills_vectors(self._graph.types[node.inputs[1]].shape, node.attrs["groups"])  # type: ignore[arg-type]
         if name in ("reduce_window", "select_and_scatter"):
-            return (
-                len(node.attrs["window"]) > 0 and self._small(node) and self._is_last(node.inputs[0], views)
-            )
+            small = math.prod(node.attrs["window"]) <= WRITTEN_OUT
+            return small and self._is_last(node.inputs[0], views)
         if node.primitive.lowering is not Lowering.ELEMENTWISE:
             return False
         types = self._graph.types
         return any(types[u].shape == shape and self._is_last(u, views) for u in node.inputs)
 
-    @staticmethod
-    def _small(node: Node) -> bool:
-        size = 1
-        for n in node.attrs["window"]:
-            size *= n
-        return size <= WRITTEN_OUT
-
     def _is_last(self, v: int, views: Mapping[int, View]) -> bool:
         view = views.get(v)
-        return v in self._last if view is None else is_channels_last(view)
+        return v in self._last if view is None else view.base in self._last and is_channels_last(view)

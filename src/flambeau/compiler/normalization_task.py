@@ -19,7 +19,8 @@ def normalization_task(graph: Graph, group: Group, sources: Sources) -> Task | N
     """The kernel of a group; None where its parts had better be kernels of their own.
 
     So it is where nothing is left to reduce, where rows are few and long or lie across one another, and
-    where the sizes are no longer such that rows stay rows: a partition serves other sizes than those it was made for.
+    where the sizes are no longer such that rows stay rows: a partition serves other sizes than those it
+    was made for.
     """
     frames = Frames.of(graph, graph.nodes[group.root])
     whole: tuple[int, ...] = frames.whole

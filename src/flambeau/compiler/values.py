@@ -63,7 +63,7 @@ class Values:
             else:
                 views[v] = found or View.dense(v, types[v].shape)  # type: ignore[arg-type]
         stored = self.partition.stored
-        layouts = Layouts(self.graph)
+        layouts = Layouts(self.graph, self.partition)
         for node in self.graph.nodes:
             name = node.primitive.name
             out = node.outputs[0]
