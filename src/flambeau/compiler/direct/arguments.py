@@ -30,9 +30,7 @@ NUMBERS = (
     "column_blocks",
     "units",
     "units_per_tile",
-    "a_by_block",  # 1: positions are neighbours, and each unit of work copies its input together
-    "b_by_block",  # 1: channels of B are neighbours, and each unit of work packs them; 0: all are, ahead
-    "a_step",  # elements between the steps of a copied input
+    "b_mode",  # one of the B_ constants below
     "group_step",  # elements between the groups' B, packed or not
     "panel_step",  # elements of B per channel between panels
     "near",  # 1: the depth of B is one run of neighbours
@@ -42,15 +40,18 @@ NUMBERS = (
     "scratch_size",  # bytes of a tile's own part
     "scratch_sums",  # bytes from a part's start to sums of chunks; unfinished chains are at its start
     "scratch_table",  # ... to the offsets of the steps of K in the input and in B, in turn
-    "scratch_copies",  # ... to those in what has been copied by the unit
-    "scratch_a",
-    "scratch_b",
+    "scratch_copies",  # ... to the same where B is copied by block
+    "scratch_b",  # ... to that copy
     "scratch_rows",  # ... to those of the positions, per operand that moves along them
     "pack_depth",  # steps of K in a tile of the packing entry
     "pack_depth_tiles",
     "pack_columns",  # channels in such a tile
     "pack_column_tiles",
 )
+
+B_AHEAD = 0  # all of B has been packed by the packing entry
+B_BY_BLOCK = 1  # channels of B are neighbours, and each unit of work copies its panels together
+B_IN_PLACE = 2  # they are, in whole panels, and are read where they lie
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flambeau.compiler.direct.arguments import axes_of
+from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, axes_of
 from flambeau.compiler.direct.boxes import Box
 from flambeau.compiler.kernel import Call, Kernel, Pointer
 from flambeau.compiler.lowering import stride_args
@@ -46,6 +46,13 @@ def _round_up(number: int, unit: int) -> int:
     return -(-number // unit) * unit
 
 
+def _b_mode(step: int, nbytes: int) -> int:
+    """How channels ``step`` apart, ``nbytes`` in all, are read."""
+    if step != 1:
+        return B_AHEAD
+    return B_BY_BLOCK if nbytes % _COLUMN_BYTES else B_IN_PLACE
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """The sizes of a convolution and what they say about memory."""
@@ -58,8 +65,8 @@ class Sizes:
     chunk: int  # channels whose chains are added to those of the next ones
     item: int
     tables: int  # operands that may have a table of offsets
-    a_by_block: bool
-    b_by_block: bool
+    turned: bool  # positions are few, and neighbours along the examples
+    b_mode: int
 
     @staticmethod
     def of(
@@ -82,7 +89,7 @@ class Sizes:
             kernel.operands[0].dtype.itemsize,
             len(kernel.operands) - 1,
             single and sizes[1] > 1 and strides[0][1] == 1,
-            strides[1][axes.channel] == 1,
+            _b_mode(strides[1][axes.channel], sizes[axes.channel] * kernel.operands[1].dtype.itemsize),
         )
 
     @property
@@ -130,12 +137,12 @@ def _plan(s: Sizes) -> _Plan:
     depth = max(1, s.k if s.k <= _LONGEST else _DEPTH)
     together, walked = 1, max(1, s.chunk)
     rows, columns = _BLOCK_ROWS, _BLOCK_COLUMN_BYTES // s.item
-    if s.a_by_block and 1 < len(s.boxes) <= _TOGETHER:
+    if s.turned and 1 < len(s.boxes) <= _TOGETHER:
         together = len(s.boxes)
         rows, columns = _TOGETHER_ROWS, _TOGETHER_COLUMN_BYTES // s.item
         per_channel = max(1, s.k // max(1, s.depths[0])) * (s.examples + s.m) * s.item
         walked = max(1, math.gcd(s.chunk, 1 << (max(1, _TOGETHER_BYTES // per_channel).bit_length() - 1)))
-    elif not s.b_by_block and s.k:
+    elif s.b_mode == B_AHEAD and s.k:
         columns = min(columns, max(unit, _PANELS_BYTES // (s.k * s.item) // unit * unit))
     columns = min(columns, s.padded)
     positions = s.positions
@@ -166,7 +173,7 @@ def _plan(s: Sizes) -> _Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Scratch:
-    """Where things lie in the workspace: bytes, but for ``a_step``."""
+    """Where things lie in the workspace, in bytes."""
 
     own: int  # the first tile's own part, after the packed weights
     part: int  # a tile's own part; what follows is within it
@@ -174,10 +181,8 @@ class _Scratch:
     table: int
     copies: int
     rows: int
-    a: int
     b: int
     chain_step: int
-    a_step: int  # elements
     keep: bool  # unfinished chains are kept for a whole block
 
 
@@ -188,12 +193,10 @@ def _scratch(s: Sizes, p: _Plan) -> _Scratch:
     table = sums + (sums if s.depths[0] > s.chunk else 0)
     copies = _round_up(table + 16 * p.depth, _LINE)
     rows = _round_up(copies + 16 * p.depth, _LINE)
-    a = _round_up(rows + 8 * p.rows * s.tables, _LINE)
-    a_step = _round_up(p.rows, 16) + 16
-    b = _round_up(a + (p.depth * a_step * s.item if s.a_by_block else 0), _LINE)
-    part = _round_up(b + (p.depth * _COLUMN_BYTES if s.b_by_block else 0), _LINE)
-    own = 0 if s.b_by_block else _round_up(s.groups * s.padded * s.k * s.item, _LINE)
-    return _Scratch(own, part, sums, table, copies, rows, a, b, kept, a_step, keep)
+    b = _round_up(rows + 8 * p.rows * s.tables, _LINE)
+    part = _round_up(b + (p.depth * _COLUMN_BYTES if s.b_mode == B_BY_BLOCK else 0), _LINE)
+    own = 0 if s.b_mode != B_AHEAD else _round_up(s.groups * s.padded * s.k * s.item, _LINE)
+    return _Scratch(own, part, sums, table, copies, rows, b, kept, keep)
 
 
 def workspace(
@@ -237,9 +240,9 @@ def calls(
     axes = axes_of(kernel)
     b_steps = [strides[1][a] for a in axes.depth]
     # The code multiplies what is counted in steps of packed weights by a panel's width.
-    table = b_steps if s.b_by_block else [math.prod(s.depths[i + 1 :]) for i in range(len(s.depths))]
-    group_step = strides[1][0] if s.b_by_block else s.padded * s.k
-    panel_step = 1 if s.b_by_block else s.k
+    table = b_steps if s.b_mode != B_AHEAD else [math.prod(s.depths[i + 1 :]) for i in range(len(s.depths))]
+    group_step = strides[1][0] if s.b_mode != B_AHEAD else s.padded * s.k
+    panel_step = 1 if s.b_mode != B_AHEAD else s.k
     pack_columns = max(_COLUMN_BYTES // s.item, min(s.padded, _PACK_BYTES // (_PACK_DEPTH * s.item)))
     depth_tiles, column_tiles = max(1, -(-s.k // _PACK_DEPTH)), -(-s.padded // pack_columns)
     records: list[int] = []
@@ -255,14 +258,14 @@ def calls(
         *pointers, workspace, *stride_args(kernel, strides),
         s.groups, s.m, s.k, p.rows, p.columns, p.depth, s.depths[0], s.chunk, p.walked, p.together,
         scratch.chain_step, end, -(-s.m // p.columns), p.units, p.units_per_tile,
-        int(s.a_by_block), int(s.b_by_block), scratch.a_step, group_step, panel_step,
+        s.b_mode, group_step, panel_step,
         int(_is_run(s.depths, b_steps)), int(scratch.keep), p.rows if scratch.keep else 0,
-        scratch.own, scratch.part, scratch.sums, scratch.table, scratch.copies, scratch.a, scratch.b,
+        scratch.own, scratch.part, scratch.sums, scratch.table, scratch.copies, scratch.b,
         scratch.rows, _PACK_DEPTH, depth_tiles, pack_columns, column_tiles,
         *s.depths, *table, *records,
     )  # fmt: skip
     made = []
-    if not s.b_by_block and s.k:
+    if s.b_mode == B_AHEAD and s.k:
         moved = s.groups * s.padded * s.k * s.item
         made.append(
             Call(f"{entry}_pack", s.groups * depth_tiles * column_tiles, args, moved * _NS_PER_PACKED_BYTE)

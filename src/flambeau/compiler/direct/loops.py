@@ -8,7 +8,7 @@ from flambeau.compiler.contraction.micro import micro_name
 from flambeau.compiler.contraction.module import check, kept_apart
 from flambeau.compiler.contraction.shape import Shape, shape_for
 from flambeau.compiler.contraction.spread import runs
-from flambeau.compiler.direct.arguments import Inputs
+from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, Inputs
 from flambeau.compiler.direct.micro import write_micro
 from flambeau.compiler.direct.packing import Packing
 from flambeau.compiler.ir import Module, Value, vector
@@ -58,8 +58,8 @@ class _Convolution:
         f, inputs = self.f, self.inputs
         own = f.add(inputs.number("scratch"), f.mul(f.params[1], inputs.number("scratch_size")))
         self.all_chains = inputs.workspace(own)
-        names = ("sums", "table", "copies", "rows", "a", "b")
-        self.all_sums, self.table, self.copies, self.rows_at, self.own_a, self.own_b = [
+        names = ("sums", "table", "copies", "rows", "b")
+        self.all_sums, self.table, self.copies, self.rows_at, self.own_b = [
             f.element(self.all_chains, "i8", inputs.number(f"scratch_{name}")) for name in names
         ]
         per_tile = inputs.number("units_per_tile")
@@ -98,13 +98,13 @@ class _Convolution:
             places = [(group, inputs.stride(i, 0)), (self.n0, inputs.stride(i, inputs.axes.channel))]
             start = address(f, inputs.pointer(i), element, *places)
             self.starts[i] = f.element(start, element, inputs.boxed(f"offset {i}"))
-        self.a_by_block, self.b_by_block = [
-            f.icmp("ne", inputs.number(f"{which}_by_block"), f.i64(0)) for which in ("a", "b")
-        ]
-        b = f.select(self.b_by_block, inputs.pointer(1), inputs.workspace())
+        mode = inputs.number("b_mode")
+        self.b_by_block = f.icmp("eq", mode, f.i64(B_BY_BLOCK))
+        ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
+        b = f.select(ahead, inputs.workspace(), inputs.pointer(1))
         b = address(f, b, self.element, (group, inputs.number("group_step")))
         b = address(f, b, self.element, (self.n0, inputs.number("panel_step")))
-        self.unit = f.select(self.b_by_block, f.i64(1), f.i64(self.shape.width))
+        self.unit = f.select(ahead, f.i64(self.shape.width), f.i64(1))
         self.b = f.element(b, self.element, f.mul(inputs.boxed("offset 1"), self.unit))
         self._find_rows(r0)
 
@@ -136,13 +136,9 @@ class _Convolution:
         steps = [[inputs.stride(i, axis) for axis in inputs.axes.positions] for i in self.moving]
         odometer = Odometer(f, inputs.several("row"), steps)
         start = odometer.start(first)
-        near = f.element(self.starts[0], self.element, odometer.offsets(start)[0] or f.i64(0))
-        self.a = f.select(self.a_by_block, near, self.starts[0])
         with f.loop(f.i64(0), self.rows, 1, start) as row:
             for i, offset in zip(self.moving, odometer.offsets(row.carried), strict=True):
-                offset = offset or f.i64(0)
-                offset = f.select(self.a_by_block, row.index, offset) if i == 0 else offset
-                f.store(offset, f.element(self._rows_of(i), "i64", row.index))
+                f.store(offset or f.i64(0), f.element(self._rows_of(i), "i64", row.index))
             row.next = odometer.advance(row.carried)
 
     def _rows_of(self, operand: int) -> Value:
@@ -153,10 +149,8 @@ class _Convolution:
 
     def _depth(self, block: DepthBlock) -> None:
         """Some steps of K, for all of the block."""
-        f, inputs, self.block = self.f, self.inputs, block
+        f, self.block = self.f, block
         self._find_steps()
-        with f.when(self.a_by_block):
-            self._copy(self.a, 0, self.rows, self.own_a, inputs.number("a_step"))
         with f.loop(f.i64(0), self.columns, self.shape.width) as panel:
             self._panel(panel.index)
 
@@ -178,19 +172,14 @@ class _Convolution:
         with f.loop(first, steps, 1) as step:
             before = self._entry(self.table, f.sub(step.index, inputs.boxed("taps")))
             f.store(f.add(f.load(further.type, before), further), self._entry(self.table, step.index))
-        copied = f.binary("or", self.a_by_block, self.b_by_block)
-        with f.when(copied):
-            both = self._pair(
-                *[f.convert("sext", flag, "i64") for flag in (self.a_by_block, self.b_by_block)]
-            )
-            chosen = f.icmp("ne", both, f.zero(both.type))
-            further = self._pair(inputs.number("a_step"), f.i64(self.shape.width))
+        with f.when(self.b_by_block):
+            further = self._pair(f.i64(0), f.i64(self.shape.width))
             with f.loop(f.i64(0), steps, 1, [f.zero(further.type)]) as step:
-                (own,) = step.carried
-                there = f.load(own.type, self._entry(self.table, step.index))
-                f.store(f.select(chosen, own, there), self._entry(self.copies, step.index))
-                step.next = [f.add(own, further)]
-        self.steps_at = f.select(copied, self.copies, self.table)
+                in_a = f.load("i64", self._entry(self.table, step.index))
+                own = f.emit(further.type, f"insertelement {step.carried[0]}, {in_a}, i32 0")
+                f.store(own, self._entry(self.copies, step.index))
+                step.next = [f.add(step.carried[0], further)]
+        self.steps_at = f.select(self.b_by_block, self.copies, self.table)
 
     def _pair(self, a: Value, b: Value) -> Value:
         f = self.f
@@ -200,24 +189,23 @@ class _Convolution:
     def _entry(self, table: Value, number: Value) -> Value:
         return self.f.element(table, "i64", self.f.mul(number, self.f.i64(2)))
 
-    def _copy(self, source: Value, which: int, count: Value, to: Value, step: Value) -> None:
-        """Copies ``count`` neighbours for each step, those at the table's first or second offsets."""
-        f, element, lanes = self.f, self.element, self.shape.lanes
-        type_ = vector(lanes, element)
-        whole = f.binary("and", count, f.i64(-lanes))
-        mask = f.first_lanes(f.sub(count, whole), lanes)
-        ragged = f.icmp("slt", whole, count)
-        with f.loop(f.i64(0), self.block.steps, 1) as k:
-            pair = self._entry(self.table, k.index)
-            read = f.element(source, element, f.load("i64", f.element(pair, "i64", f.i64(which))))
-            write = f.element(to, element, f.mul(k.index, step))
-            with f.loop(f.i64(0), whole, lanes) as at:
+    def _copy_panel(self, b: Value, taken: Value) -> None:
+        """Copies the channels of a panel together, step after step."""
+        f, element, shape = self.f, self.element, self.shape
+        type_ = vector(shape.lanes, element)
+        starts = [f.i64(j * shape.lanes) for j in range(shape.vectors)]
+        zero = f.i64(0)
+        masks = [
+            f.first_lanes(f.intrinsic("smax", "i64", f.sub(taken, at), zero), shape.lanes) for at in starts
+        ]
+        with f.loop(zero, self.block.steps, 1) as k:
+            in_b = f.load("i64", f.element(self._entry(self.table, k.index), "i64", f.i64(1)))
+            read = f.element(b, element, in_b)
+            write = f.element(self.own_b, element, f.mul(k.index, f.i64(shape.width)))
+            for at, mask in zip(starts, masks, strict=True):
                 f.store(
-                    f.load(type_, f.element(read, element, at.index)), f.element(write, element, at.index)
+                    f.load_masked(type_, f.element(read, element, at), mask), f.element(write, element, at)
                 )
-            with f.when(ragged):
-                rest = f.load_masked(type_, f.element(read, element, whole), mask)
-                f.store(rest, f.element(write, element, whole))
 
     def _panel(self, j: Value) -> None:
         """The channels from ``j`` on that are in registers at once, for all positions of the block."""
@@ -226,8 +214,7 @@ class _Convolution:
         narrow = f.icmp("sle", taken, f.i64(self.shape.lanes * (self.shape.vectors - 1)))
         b = address(f, self.b, self.element, (j, inputs.number("panel_step")))
         with f.when(self.b_by_block):
-            self._copy(b, 1, taken, self.own_b, f.i64(self.shape.width))
-        a = f.select(self.a_by_block, self.own_a, self.a)
+            self._copy_panel(b, taken)
         b = f.select(self.b_by_block, self.own_b, b)
         head, body, end = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
         before = f.current
@@ -242,7 +229,7 @@ class _Convolution:
         kept = f.add(line, f.mul(j, inputs.number("keep_column")))
         c = f.element(self.chains, self.element, kept)
         rows = f.element(self.rows_at, "i64", i)
-        operands = (self.block.steps, self.steps_at, rows, a, b, c, self.block.go_on)
+        operands = (self.block.steps, self.steps_at, rows, self.starts[0], b, c, self.block.go_on)
         height = self._micro(f.sub(self.rows, i), narrow, ", ".join(map(str, operands)))
         with f.when(self.block.chain_ends):
             sums = f.element(self.sums, self.element, kept)
