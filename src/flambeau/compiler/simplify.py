@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.compiler.bodies import CONTROL, with_bodies
@@ -18,9 +19,9 @@ _ALIASES = frozenset(("stop_gradient", "fresh"))
 def simplify(graph: Graph) -> Graph:
     """The same computation with calls inlined, splits as slices, no dead nodes, and each pure node once.
 
-    Inputs keep their numbers.  This comes after differentiation: gradients of equal nodes must not
-    be added before they flow on in one program, and after in another that looked at a value in
-    between.
+    Barriers hold twins apart until all have been found; then they go.  Inputs keep their numbers.
+    This comes after differentiation: gradients of equal nodes must not be added before they flow on
+    in one program, and after in another that looked at a value in between.
     """
     types: list[TensorType] = list(graph.types)
     renamed: dict[int, int] = {}
@@ -56,8 +57,26 @@ def simplify(graph: Graph) -> Graph:
             nodes.append(node)
         else:
             nodes.append(Node(primitive, inputs, attrs, node.outputs, node.where))
+    if any(node.primitive.name == "barrier" for node in nodes):
+        nodes = _without_barriers(nodes, renamed, resolve)
     outputs = [resolve(v) for v in graph.outputs]
     return subgraph(Graph(types, graph.inputs, nodes, outputs), graph.inputs, outputs)
+
+
+def _without_barriers(
+    nodes: list[Node], renamed: dict[int, int], resolve: Callable[[int], int]
+) -> list[Node]:
+    """The nodes reading what is in front of barriers; ``renamed`` learns what ``resolve`` shall know."""
+    kept = []
+    for node in nodes:
+        inputs = tuple([resolve(v) for v in node.inputs])
+        if node.primitive.name == "barrier":
+            renamed.update(zip(node.outputs, inputs, strict=True))
+        elif inputs == node.inputs:
+            kept.append(node)
+        else:
+            kept.append(Node(node.primitive, inputs, node.attrs, node.outputs, node.where))
+    return kept
 
 
 def _simplified(body: Graph) -> Graph:

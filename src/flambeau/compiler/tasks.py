@@ -12,7 +12,7 @@ from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Stride
 from flambeau.compiler.partition import REDUCTIONS
 from flambeau.compiler.views import View, collapse, dense_strides
-from flambeau.dtypes import DType, float32, int64, uint64
+from flambeau.dtypes import DType, float32, int64
 from flambeau.graph.graph import Graph, Node
 
 NOWHERE = -(1 << 60)  # the base of a view that only counts
@@ -125,7 +125,7 @@ class Body:
         self.values[out] = self.add(node.primitive.name, self.graph.types[out].dtype, args)
 
     def _random(self, node: Node) -> None:
-        """Random bits are a function of a key, a counter, and an element's number."""
+        """Random bits are a function of a key, a counter, and an element's number in the whole draw."""
         (out,) = node.outputs
         shape: tuple[int, ...] = self.graph.types[out].shape  # type: ignore[assignment]
         own: tuple[int, ...] = tuple(node.attrs["shape"])
@@ -137,11 +137,16 @@ class Body:
                 args.append(self.read(v))
                 continue
             spread = View(view.base, shape, (*view.strides, *[0] * len(own)), view.offset)
-            operand = self.operand(uint64, Role.IN, spread)
-            args.append(self.add("load", uint64, operand=operand))
-        places = View(NOWHERE, shape, (*[0] * lead, *dense_strides(own)))
-        args.append(self.add("index", int64, operand=self.operand(int64, Role.INDEX, places)))
-        self.values[out] = self.add("random_bits", self.graph.types[out].dtype, tuple(args))
+            dtype = self.graph.types[v].dtype
+            operand = self.operand(dtype, Role.IN, spread)
+            args.append(self.add("load", dtype, operand=operand))
+        row = node.attrs["row"]
+        steps = dense_strides(own if row is None else (*own[:-1], row))
+        places = View(NOWHERE, shape, (*[0] * lead, *steps))
+        number = self.add("index", int64, operand=self.operand(int64, Role.INDEX, places))
+        for start in args[2:]:
+            number = self.add("add", int64, (number, start))
+        self.values[out] = self.add("random_bits", self.graph.types[out].dtype, (*args[:2], number))
 
     def store(self, v: int, part: Part | None = None) -> None:
         """Write value ``v`` to memory of its own, or to a part of another value."""

@@ -86,17 +86,24 @@ def through(node: Node, x: View, shape: tuple[int, ...]) -> View | None:
     if name == "reshape":
         if x.is_dense():
             return View(x.base, shape, dense_strides(shape), x.offset)
-        return _without_ones(x, shape)
+        return _split(x, shape)
     return None
 
 
-def _without_ones(x: View, shape: tuple[int, ...]) -> View | None:
-    """A reshape that only adds or removes axes of size 1."""
-    kept = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
-    if [n for n, _ in kept] != [n for n in shape if n != 1]:
+def _split(x: View, shape: tuple[int, ...]) -> View | None:
+    """A reshape that adds and removes axes of size 1, and makes several axes of one."""
+    if 0 in shape:
         return None
-    steps = iter(kept)
-    return View(x.base, shape, tuple([0 if n == 1 else next(steps)[1] for n in shape]), x.offset)
+    strides = [0] * len(shape)
+    i = len(shape)
+    for n, s in zip(reversed(x.shape), reversed(x.strides), strict=True):
+        while n > 1:
+            i -= 1
+            if i < 0 or n % shape[i]:
+                return None
+            strides[i] = s if shape[i] > 1 else 0
+            n, s = n // shape[i], s * shape[i]
+    return View(x.base, shape, tuple(strides), x.offset)
 
 
 def collapse(

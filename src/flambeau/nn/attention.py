@@ -14,7 +14,7 @@ from flambeau.nn.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import zeros
 from flambeau.ops.record import number, refuse, value_of
-from flambeau.primitives.attention import Options, scaled_dot_product
+from flambeau.primitives.dot_product_attention import Options, scaled_dot_product
 from flambeau.primitives.multihead import Heads, multihead
 from flambeau.tensor import Tensor
 

@@ -74,9 +74,13 @@ def _transpose_rule(g: Var, x: Var, y: Var, contract: AxisPairs, batch: AxisPair
     g_other = tuple(range(start, start + len(other_free)))
     g_batch = tuple(range(nb))
     # Results of dot_general come as (batch, free axes of g = own_free, free axes of other = own_contract),
-    # the latter ordered as they lie in the other operand.
+    # the latter ordered as they lie in the other operand; with the operands exchanged, the other way round.
     order = sorted(range(len(other_contract)), key=lambda i: other_contract[i])
-    out_axes = [*own_batch, *own_free, *[own_contract[i] for i in order]]
+    ordered = [own_contract[i] for i in order]
+    out_axes = [*own_batch, *ordered, *own_free]
+    if out_axes == list(range(own.ndim)):  # nothing has to be transposed
+        return cast(dot_general(other, g, (tuple(other_free), g_other), (other_batch, g_batch)), own.dtype)
+    out_axes = [*own_batch, *own_free, *ordered]
     z = dot_general(g, other, (g_other, tuple(other_free)), (g_batch, other_batch))
     return cast(transpose(z, inverse(out_axes)), own.dtype)
 

@@ -10,29 +10,29 @@ from flambeau.dtypes import float32
 from flambeau.errors import ShapeError
 from flambeau.graph.builder import Var
 from flambeau.primitives.elementwise import add, cast, gt, lt, mul, neg, reciprocal, rsqrt, select, sub
-from flambeau.primitives.randomness import uniform
+from flambeau.primitives.randomness import Part, uniform
 from flambeau.primitives.views import broadcast_to, shape_text
 
 SELU_AT_MINUS_INFINITY = -1.7580993408473766
 
 
-def _kept(key: Var, counter: Var, x: Var, p: Var, channels: int) -> Var:
+def _kept(key: Var, counter: Var, x: Var, p: Var, channels: int, part: Part | None = None) -> Var:
     """Where elements stay: drawn for each, or for each channel of so many axes of space."""
     lead = x.ndim - channels
     shape = tuple([n if i < lead else 1 for i, n in enumerate(x.shape)])
-    drawn = uniform(key, counter, shape, float32)
+    drawn = uniform(key, counter, shape, float32, part)
     return broadcast_to(lt(drawn, cast(sub(1.0, p), float32)), x.shape)
 
 
-def dropout(key: Var, counter: Var, x: Var, p: Var, space: int) -> Var:
+def dropout(key: Var, counter: Var, x: Var, p: Var, space: int, part: Part | None = None) -> Var:
     """``x`` with elements set to 0 with probability ``p`` (float64), the others divided by ``1 - p``.
 
-    ``space`` is the number of last axes that share one draw.
+    ``space`` is the number of last axes that share one draw.  ``x`` may be a ``part`` of what is drawn for.
     """
     keep = sub(1.0, p)
     some = gt(keep, 0)
     scale = select(some, reciprocal(select(some, keep, 1.0)), 0.0)
-    return select(_kept(key, counter, x, p, space), mul(x, cast(scale, x.dtype)), 0.0)
+    return select(_kept(key, counter, x, p, space, part), mul(x, cast(scale, x.dtype)), 0.0)
 
 
 def alpha_dropout(key: Var, counter: Var, x: Var, p: Var, space: int) -> Var:

@@ -2,7 +2,8 @@
 
 The gradient of a weight that every step uses is a sum of products over the steps.  Instead of
 adding one product to it at each step, the factors are stacked, and one product sums over the steps
-as well.  Products and sums may have been turned, reshaped and added up before.
+as well.  Products and sums may have been turned, reshaped and added up before.  Factors behind a
+barrier are not to be kept: their products are added up step by step.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from flambeau.graph.graph import Graph, Node
 from flambeau.primitives.elementwise import add
 
 _VIEWS = frozenset(("transpose", "reshape"))
+_SUMS = frozenset(("dot_general", "reduce_sum"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ def terms(graph: Graph, v: int, same: frozenset[int]) -> list[Term] | None:
     ``same`` are the values that every step finds the same.
     """
     maker = {u: node for node in graph.nodes for u in node.outputs}
+    forgotten: set[int] = set()
+    for each in graph.nodes:
+        if each.primitive.name == "barrier" or not forgotten.isdisjoint(each.inputs):
+            forgotten.update(each.outputs)
     found: list[Term] = []
     waiting: list[tuple[int, tuple[Node, ...]]] = [(v, ())]
     while waiting:
@@ -43,7 +49,7 @@ def terms(graph: Graph, v: int, same: frozenset[int]) -> list[Term] | None:
             waiting += [(node.inputs[1], views), (node.inputs[0], views)]
         elif name in _VIEWS:
             waiting.append((node.inputs[0], (node, *views)))
-        elif name in ("dot_general", "reduce_sum") and not same.intersection(node.inputs):
+        elif name in _SUMS and same.isdisjoint(node.inputs) and forgotten.isdisjoint(node.inputs):
             found.append(Term(node, views))
         else:
             return None

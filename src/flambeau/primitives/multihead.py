@@ -10,7 +10,8 @@ from flambeau.dtypes import DType, bool_
 from flambeau.errors import DTypeError, ShapeError
 from flambeau.graph.builder import Var
 from flambeau.graph.types import Shape, Size
-from flambeau.primitives.attention import Masks, attend, causal
+from flambeau.primitives.attention import Masks, attend, positions
+from flambeau.primitives.attention_blocks import attended
 from flambeau.primitives.composites import mean
 from flambeau.primitives.contract import dot_general
 from flambeau.primitives.elementwise import add, logical_not
@@ -130,15 +131,22 @@ def multihead(*operands: Var | Heads) -> Var | tuple[Var, ...]:
     q, k, v = (_split(x, plan.heads, along) for x in (q, k, v))
     width = q.shape[-1]
     assert isinstance(width, int)
-    made, weights = attend(q, k, v, masks, 1.0 / math.sqrt(width), list(it))
+    scale, drop = 1.0 / math.sqrt(width), list(it)
+    weights: Var | None = None
+    if plan.weights:
+        made, weights = attend(q, k, v, masks, scale, drop)
+    else:
+        made = attended(q, k, v, masks, scale, drop)
     order = (0, 2, 1, 3) if along == 1 else (2, 0, 1, 3)
     made = transpose(made, order)
     y = _project(reshape(made, (*made.shape[:2], size)), out, out_bias)
+    if not batched:
+        y = squeeze(y, (0,))
+    if weights is None:
+        return y
     if plan.averaged:
         weights = mean(weights, (1,))
-    if not batched:
-        y, weights = squeeze(y, (0,)), squeeze(weights, (0,))
-    return (y, weights) if plan.weights else y
+    return y, weights if batched else squeeze(weights, (0,))
 
 
 def _split(x: Var, heads: int, along: int) -> Var:
@@ -161,7 +169,8 @@ def _head_masks(
 ) -> Masks:
     """The masks of the scores, (N, heads, queries, keys); keys that the layer adds can be seen."""
     batch, heads, queries, given = sizes
-    allowed, added = [], []
+    added: list[Var] = []
+    forbidden: list[Var] = []
     masks = []
     if plan.padded:
         mask = next(it)
@@ -173,17 +182,17 @@ def _head_masks(
         wanted = (queries, given)
         _check_mask(plan.name, "attn_mask", mask, [wanted, (batch * heads, *wanted)], dtype)
         masks.append(reshape(mask, (batch, heads, *wanted) if mask.ndim == 3 else (1, 1, *wanted)))
-    if plan.causal:
-        masks.append(expand_dims(expand_dims(logical_not(causal(queries, given)), 0), 0))
+    order = positions(queries, keys) if plan.causal else None
+    if order is not None and keys != given:
+        hidden = logical_not(positions(queries, given).causal())
+        masks.append(reshape(hidden, (1, 1, queries, given)))
+        order = None
     for mask in masks:
         forbidding = mask.dtype is bool_
         if keys != given:
             mask = pad_axis(mask, 3, 0, keys - given, False if forbidding else 0.0)
-        if forbidding:
-            allowed.append(logical_not(mask))
-        else:
-            added.append(mask)
-    return Masks(tuple(allowed), tuple(added))
+        (forbidden if forbidding else added).append(mask)
+    return Masks((), tuple(added), tuple(forbidden), order)
 
 
 def _check_mask(name: str, what: str, mask: Var, shapes: Sequence[Shape], dtype: DType) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,7 +64,14 @@ def _halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x & _MASK, x >> _HALF
 
 
-def _infer(key: TensorType, counter: TensorType, *, shape: Shape, dtype: DType) -> TensorType:
+def _infer(
+    key: TensorType,
+    counter: TensorType,
+    *start: TensorType,
+    shape: Shape,
+    dtype: DType,
+    row: Size | None = None,
+) -> TensorType:
     if dtype is not uint32 and dtype is not uint64:
         raise DTypeError(f"random_bits: gives uint32 or uint64, not {dtype}")
     for name, x in (("key", key), ("counter", counter)):
@@ -71,29 +79,45 @@ def _infer(key: TensorType, counter: TensorType, *, shape: Shape, dtype: DType) 
             raise OperandError(
                 f"random_bits: the {name} must be uint64, of the same shape as the key, not {x}"
             )
+    for x in start:
+        if x.dtype is not int64 or x.shape != key.shape:
+            raise OperandError(f"random_bits: the start must be int64, of the shape of the key, not {x}")
     return TensorType((*key.shape, *shape), dtype)
 
 
-def _reference(key: np.ndarray, counter: np.ndarray, *, shape: tuple[int, ...], dtype: DType) -> np.ndarray:
-    count = int(np.prod(shape, dtype=np.int64))
-    per_block = 4 if dtype is uint32 else 2
-    blocks = np.arange(-(-count // per_block), dtype=np.uint64)
+def _reference(
+    key: np.ndarray,
+    counter: np.ndarray,
+    *start: np.ndarray,
+    shape: tuple[int, ...],
+    dtype: DType,
+    row: int | None = None,
+) -> np.ndarray:
     lead = key.shape
-    low, high = _halves(np.asarray(counter).reshape(-1, 1))
-    block_low, block_high = _halves(blocks)
-    with np.errstate(over="ignore"):
-        words = philox((block_low, block_high, low, high), _halves(np.asarray(key).reshape(-1, 1)))
     rows = math.prod(lead)
-    joined = np.stack([np.broadcast_to(w, (rows, blocks.size)) for w in words], -1)
+    numbers = np.arange(math.prod(shape), dtype=np.uint64)
+    if row is not None and shape and shape[-1]:
+        columns = np.uint64(shape[-1])
+        numbers = numbers // columns * np.uint64(row) + numbers % columns
+    if start:
+        numbers = start[0].astype(np.uint64).reshape(-1, 1) + numbers
+    per_block = np.uint64(4 if dtype is uint32 else 2)
+    word = numbers % per_block
+    with np.errstate(over="ignore"):
+        words = philox(
+            (*_halves(numbers // per_block), *_halves(np.asarray(counter).reshape(-1, 1))),
+            _halves(np.asarray(key).reshape(-1, 1)),
+        )
     if dtype is uint64:
-        joined = joined[..., 0::2] | (joined[..., 1::2] << _HALF)
-    words_in_order = joined.reshape(rows, blocks.size * per_block)[:, :count]
-    return words_in_order.reshape((*lead, *shape)).astype(dtype.numpy)
+        words = [words[0] | (words[1] << _HALF), words[2] | (words[3] << _HALF)]
+    made = np.choose(word.astype(np.int64), [np.broadcast_to(w, (rows, numbers.shape[-1])) for w in words])
+    return np.asarray(made).reshape((*lead, *shape)).astype(dtype.numpy)
 
 
-def _batch(inputs: Sequence[Var], batched: Sequence[bool], *, shape: Shape, dtype: DType) -> Var:
-    key, counter = with_batch_axis(inputs, batched)
-    return random_bits(key, counter, shape, dtype)
+def _batch(
+    inputs: Sequence[Var], batched: Sequence[bool], *, shape: Shape, dtype: DType, row: Size | None
+) -> Var:
+    return emit(random_bits_p, *with_batch_axis(inputs, batched), shape=shape, dtype=dtype, row=row)
 
 
 random_bits_p = Primitive(
@@ -105,19 +129,28 @@ random_bits_p = Primitive(
     batch=_batch,
     lowering=Lowering.ELEMENTWISE,
     effect=Effect.RANDOM,
-    sizes=("shape",),
+    sizes=("shape", "row"),
 )
 
 
-def random_bits(key: Var, counter: Var, shape: Shape, dtype: DType = uint32) -> Var:
+class Part(NamedTuple):
+    """A part of a larger draw: the number of its first element, and how many are in a row of the whole."""
+
+    start: Var
+    row: Size
+
+
+def random_bits(key: Var, counter: Var, shape: Shape, dtype: DType = uint32, part: Part | None = None) -> Var:
     """Uniform random integers of all bits of ``dtype`` (uint32 or uint64).
 
     Element i, counted row-major, holds word ``i % 4`` of Philox-4x32-10 at the 128-bit counter
     ``counter * 2**64 + i // 4`` under the 64-bit ``key`` (uint64: words ``2 * (i % 2)``, low, and
     the next, high, at block ``i // 2``).  ``key`` and ``counter`` are uint64 scalars; with leading
-    axes they give an independent draw for each entry.
+    axes they give an independent draw for each entry.  With ``part`` they are the elements of that
+    part: ``part.start`` is int64, shaped like the key.
     """
-    return emit(random_bits_p, key, counter, shape=tuple(shape), dtype=dtype)
+    start, row = ((), None) if part is None else ((part.start,), part.row)
+    return emit(random_bits_p, key, counter, *start, shape=tuple(shape), dtype=dtype, row=row)
 
 
 # --- distributions ---------------------------------------------------------------------------
@@ -131,15 +164,15 @@ def _uniform_of_bits(bits: Var, dtype: DType) -> Var:
     return mul(cast(shift_right(bits, bits.dtype.bits - digits), dtype), 2.0**-digits)
 
 
-def _bits_for(key: Var, counter: Var, shape: Shape, dtype: DType) -> Var:
+def _bits_for(key: Var, counter: Var, shape: Shape, dtype: DType, part: Part | None = None) -> Var:
     if dtype not in _PRECISION:
         raise DTypeError(f"random: a floating-point dtype is needed, not {dtype}")
-    return random_bits(key, counter, shape, uint64 if dtype is float64 else uint32)
+    return random_bits(key, counter, shape, uint64 if dtype is float64 else uint32, part)
 
 
-def uniform(key: Var, counter: Var, shape: Shape, dtype: DType = float32) -> Var:
+def uniform(key: Var, counter: Var, shape: Shape, dtype: DType = float32, part: Part | None = None) -> Var:
     """Uniform numbers in [0, 1): multiples of 2**-24 in float32, of 2**-53 in float64."""
-    return _uniform_of_bits(_bits_for(key, counter, shape, dtype), dtype)
+    return _uniform_of_bits(_bits_for(key, counter, shape, dtype, part), dtype)
 
 
 def normal(key: Var, counter: Var, shape: Shape, dtype: DType = float32) -> Var:
