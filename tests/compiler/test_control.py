@@ -14,7 +14,7 @@ from flambeau.compiler.simplify import simplify
 from flambeau.counts import COUNTS
 from flambeau.engine.executors import use_executor
 from flambeau.graph.graph import compact
-from flambeau.runtime import threads
+from flambeau.runtime import buffers, threads
 from tests.compiler.graphs import plan
 
 Trees = Callable[..., Any]
@@ -243,3 +243,27 @@ def test_packed_weights_in_loops_of_loops(rows: int) -> None:
         expected = [t.numpy() for t in flat(fb.value_and_grad(loss, argnums=(0, 1))(*given))]
     for a, b in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4 * np.abs(b).max())
+
+
+def test_a_checkpointed_body_keeps_nothing_of_its_inside() -> None:
+    steps, rows, width = 50, 40, 8
+    w, x = floats(width, 64, seed=7), floats(steps, rows, width, seed=8)
+
+    @fb.checkpoint
+    def inside(w: fb.Tensor, x: fb.Tensor) -> fb.Tensor:
+        return fb.sum(fb.tanh(x @ w) ** 2)
+
+    def loss(w: fb.Tensor, x: fb.Tensor) -> fb.Tensor:
+        return fb.scan(lambda s, row: (s + inside(w, row), None), fb.asarray(0.0), x)[0]
+
+    given = fb.asarray(w.numpy(), requires_grad=True)
+    before, calls = buffers.stats().live_bytes, COUNTS.host_calls
+    buffers.reset_peak()
+    loss(given, x).backward()
+    assert given.grad is not None
+    made = given.grad.numpy()
+    assert buffers.stats().peak_bytes - before < steps * rows * 64 * 4 / 4  # of one factor, stacked
+    assert COUNTS.host_calls == calls
+    with use_executor("reference"):
+        wanted = fb.grad(loss)(w, x).numpy()
+    np.testing.assert_allclose(made, wanted, rtol=1e-4, atol=1e-4)

@@ -16,7 +16,7 @@ from flambeau.graph.builder import Var
 from flambeau.graph.types import TensorType
 from flambeau.primitives import elementwise as e
 from flambeau.primitives.contract import matmul
-from flambeau.primitives.randomness import bernoulli, random_bits, random_bits_p
+from flambeau.primitives.randomness import Part, bernoulli, random_bits, random_bits_p
 from flambeau.primitives.views import reduce_sum, transpose, zeros_like
 from tests.compiler.builders import host_targets
 from tests.compiler.graphs import f32, graph_of, kinds
@@ -51,6 +51,23 @@ def test_keys_of_their_own() -> None:
         got = run(lambda k, c, s=shape: random_bits(k, c, s), keys, keys[::-1].copy())
         wanted = random_bits_p.reference(keys, keys[::-1], shape=shape, dtype=dtypes.uint32)
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.uint32, dtypes.uint64])
+@pytest.mark.parametrize(
+    ("rows", "columns", "row", "start"), [(5, 33, 64, 128), (7, 30, 31, 3), (1, 64, 64, 0)]
+)
+def test_a_part_of_a_draw(dtype: dtypes.DType, rows: int, columns: int, row: int, start: int) -> None:
+    whole = random_bits_p.reference(KEY, COUNTER, shape=(start + rows * row,), dtype=dtype)
+    wanted = whole[start:].reshape(rows, row)[:, :columns]
+    first = np.asarray(start, np.int64)
+
+    def part(key: Var, counter: Var, start: Var) -> Var:
+        return random_bits(key, counter, (rows, columns), dtype, Part(start, row))
+
+    np.testing.assert_array_equal(run(part, KEY, COUNTER, first), wanted)
+    found = random_bits_p.reference(KEY, COUNTER, first, shape=(rows, columns), dtype=dtype, row=row)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def dropout(x: Var, key: Var, counter: Var) -> Var:

@@ -139,3 +139,11 @@ def test_a_dense_tensor_is_one_axis() -> None:
 )
 def test_merging_axes_into_blocks(view: View, blocks: list[list[int]], steps: list[int] | None) -> None:
     assert merged(view, blocks) == steps
+
+
+def test_a_reshape_that_splits_axes_moves_nothing() -> None:
+    graph = graph_of(lambda x: reshape(x, (2, 3, 1, 2, 5)), f32(6, 10))
+    view = through(graph.nodes[0], View(7, (6, 10), (30, 2), 4), (2, 3, 1, 2, 5))
+    assert view == View(7, (2, 3, 1, 2, 5), (90, 30, 0, 10, 2), 4)
+    graph = graph_of(lambda x: reshape(x, (4, 15)), f32(6, 10))
+    assert through(graph.nodes[0], View(7, (6, 10), (30, 2), 4), (4, 15)) is None

@@ -47,6 +47,9 @@ def scaled_dot_product_attention(
     of queries, on the third axis from the end, share a head of keys and values.  ``dropout_p`` applies
     whenever it is not 0: there is no training mode here.
 
+    Of long sequences no more than 64 rows of one head's scores are ever held, for the gradient neither:
+    they are computed again.
+
     A query none of whose keys takes part gets 0, with gradients 0, as in PyTorch.  Masked keys at the
     end change no bit of a result: a sequence gives the same alone and padded in a batch.
 
