@@ -95,6 +95,7 @@ HALF_LN2 = LN2 / 2 * mpf("1.001")
 ROOT_LOW, ROOT_HIGH = mp.sqrt(mpf(1) / 2) - 1, mp.sqrt(2) - 1
 TANH_HIGH = mpf("0.551") ** 2
 QUARTER_PI_SQUARED = (mp.pi / 4 * mpf("1.001")) ** 2
+TAN_EIGHTH_SQUARED = mp.tan(mp.pi / 8) ** 2 * mpf("1.001")
 ATANH_HIGH = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1)) ** 2 * mpf("1.001")
 
 
@@ -164,6 +165,10 @@ def fits() -> list[Fit]:
         Fit("POW_LOG2_32", "double", _log2_ratio, mpf("1e-14"), ATANH_HIGH, 6, lambda z: mpf(1)),
         Fit("POW_EXP2_32", "double", removable(lambda r: (mpf(2) ** r - 1) / r, LN2),
             mpf("-0.5"), mpf("0.5"), 7, lambda r: r),
+        Fit("ATAN_64", "double", lambda z: (mp.atan(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+            mpf("1e-14"), TAN_EIGHTH_SQUARED, 10, lambda z: z),
+        Fit("ASIN_64", "double", lambda z: (mp.asin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z,
+            mpf("1e-14"), mpf("0.2502"), 12, lambda z: z),
         Fit("POW_LOG2_64", "double", _log2_ratio, mpf("1e-14"), ATANH_HIGH, 10, lambda z: mpf(1), 2),
     ]  # fmt: skip
     return out
@@ -197,6 +202,7 @@ def main(path: Path) -> None:
     for element, tag in (("float", "32"), ("double", "64")):
         for name, value, count in (
             ("LN2", LN2, 2), ("LOG2_E", 1 / LN2, 2), ("HALF_PI", mp.pi / 2, 3), ("TWO_OVER_PI", 2 / mp.pi, 1),
+            ("LOG10_E", 1 / mp.log(10), 2),
         ):  # fmt: skip
             lines.append(f"{name}_{tag} = {literal(parts(value, element, count))}")
     lines.append(f"ERFCX_CENTRE = {float(ERFCX_CENTRE)!r}")

@@ -29,6 +29,7 @@ from flambeau.dtypes import (
     uint32,
     uint64,
 )  # fmt: skip
+from flambeau.primitives.numerics import floor_divide
 from tests.compiler.builders import AXES, host_targets, operand, run, same_bits, simple
 from tests.compiler.jit import assembly
 
@@ -75,6 +76,8 @@ def reference(op: str, arrays: list[np.ndarray], dtype: DType) -> np.ndarray:
         "bitwise_xor": np.bitwise_xor, "logical_not": np.logical_not, "logical_and": np.logical_and,
         "logical_or": np.logical_or, "logical_xor": np.logical_xor,
         "shift_left": np.left_shift, "shift_right": np.right_shift,
+        "floor_div": floor_divide, "mod": np.remainder, "copysign": np.copysign, "signbit": np.signbit,
+        "bitcast": lambda a: a,
     }  # fmt: skip
     if op == "fma":
         if x[0].dtype.kind in "iu":
@@ -83,6 +86,8 @@ def reference(op: str, arrays: list[np.ndarray], dtype: DType) -> np.ndarray:
             return (x[0].astype(np.float64) * x[1] + x[2]).astype(np.float32).astype(dtype.numpy)
         exact = [a.astype(np.longdouble) for a in x]
         return (exact[0] * exact[1] + exact[2]).astype(dtype.numpy)
+    if op == "nextafter":  # in the dtype itself
+        return np.nextafter(*arrays)
     if op in ("floor", "ceil", "round", "trunc") and x[0].dtype.kind in "biu":
         return x[0]
     return np.asarray(rules[op](*x)).astype(dtype.numpy)
@@ -356,3 +361,34 @@ def test_assembly_has_no_scalar_tail() -> None:
     )
     assert "vmulps" in code and "mulss" not in code
     assert "{%k" in code  # the tail's mask
+
+
+@pytest.mark.parametrize("dtype", [int8, int32, int64, uint8, uint64], ids=str)
+def test_powers_of_integers(dtype: DType) -> None:
+    g = np.random.default_rng(0)
+    x = samples(dtype, 517, 0)
+    y = g.integers(0, 70, 517).astype(dtype.numpy)
+    out = np.zeros_like(x)
+    run(simple("pow", (dtype, dtype), dtype), [x, y, out], (517,))
+    np.testing.assert_array_equal(out, np.power(x, y))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_remainders_of_far_larger_numbers_are_exact(dtype: DType) -> None:
+    g = np.random.default_rng(0)
+    info = np.finfo(dtype.numpy)
+    x, y = (
+        (g.standard_normal(2000) * 2.0 ** g.integers(info.minexp + 2, info.maxexp - 3, 2000)).astype(
+            dtype.numpy
+        )
+        for _ in range(2)
+    )
+    for op, rule in (("mod", np.remainder), ("floor_div", floor_divide)):
+        out = np.zeros_like(x)
+        run(simple(op, (dtype, dtype), dtype), [x, y, out], x.shape)
+        expected = rule(x, y)
+        if op == "mod":
+            np.testing.assert_array_equal(out, expected)
+        else:
+            np.testing.assert_allclose(out, expected, rtol=2 * info.eps)

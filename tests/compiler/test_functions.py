@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import mpmath
 import numpy as np
@@ -13,68 +12,15 @@ from flambeau.compiler import elementwise
 from flambeau.compiler.functions import FUNCTIONS
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType, float32, float64
-from tests.compiler.builders import host_targets, run, same_bits, simple
+from tests.compiler.builders import host_targets, same_bits, simple
+from tests.compiler.exact import BINARY_IN_FLOAT64, IN_FLOAT64, errors, evaluate, worst, worst_of_all
 from tests.compiler.jit import assembly
 
-UNARY = [name for name in FUNCTIONS if name != "pow"]
+UNARY = list(IN_FLOAT64)
+BINARY = list(BINARY_IN_FLOAT64)
 LIMIT_32 = 2.0  # ULP
 LIMIT_64 = 2.0
-
-
-def evaluate(name: str, dtype: DType, *args: np.ndarray, target: Target | None = None) -> np.ndarray:
-    out = np.empty_like(args[0])
-    run(simple(name, (dtype,) * len(args), dtype), [*args, out], out.shape, target)
-    return out
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-x)))
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    """erf to some 1e-13 in float64: two terms of its series, all of them, its fraction, or one."""
-    size = np.abs(np.where(np.isnan(x), 0, x))
-    out = np.where(size > 6.0, 1.0, 2 / math.sqrt(math.pi) * size * (1 - np.minimum(size, 1) ** 2 / 3))
-    middle = (size > 1e-4) & (size <= 3.0)
-    small = size[middle]
-    total, term = small.copy(), small.copy()
-    for n in range(1, 60):
-        term *= -small * small / n
-        total += term / (2 * n + 1)
-    out[middle] = total * (2 / math.sqrt(math.pi))
-    upper = (size > 3.0) & (size <= 6.0)
-    large = size[upper]
-    fraction = large.copy()
-    for n in range(60, 0, -1):
-        fraction = large + (n / 2) / fraction
-    out[upper] = 1 - np.exp(-large * large) / (fraction * math.sqrt(math.pi))
-    return np.where(np.isnan(x), np.nan, np.copysign(out, x))
-
-
-IN_FLOAT64: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log2": np.log2, "log1p": np.log1p,
-    "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "sigmoid": _sigmoid, "erf": _erf,
-}  # fmt: skip
-
-
-def errors(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Errors of float32 results in units in the last place of the exact ones."""
-    with np.errstate(all="ignore"):
-        rounded = exact.astype(np.float32)
-        finite = np.where(np.isfinite(rounded), rounded, np.finfo(np.float32).max)
-        unit = np.spacing(np.abs(finite)).astype(np.float64)
-        error = np.abs(got.astype(np.float64) - exact) / unit
-    right = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
-    error = np.where(np.isnan(error) | np.isinf(error), np.where(right, 0.0, np.inf), error)
-    return np.where(right & ~np.isfinite(rounded), 0.0, error)
-
-
-def worst(name: str, x: np.ndarray, target: Target | None = None) -> tuple[float, float]:
-    """The largest error and where it is."""
-    with np.errstate(all="ignore"):
-        found = errors(evaluate(name, float32, x, target=target), IN_FLOAT64[name](x.astype(np.float64)))
-    at = int(found.argmax())
-    return float(found[at]), float(x[at])
+LIMITS_64 = {"tan": 3.0, "asinh": 3.0, "acosh": 3.0, "atanh": 3.0, "sinh": 3.0}
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -90,18 +36,19 @@ def test_float32_at_samples_of_all_magnitudes(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", UNARY)
 def test_float32_at_every_argument(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """All 2^32 arguments: one to four minutes a function on one core."""
-    block = 1 << 22
-    largest = (0.0, 0.0)
-    for start in range(0, 1 << 32, block):
-        x = np.arange(start, start + block, dtype=np.uint64).astype(np.uint32).view(np.float32)
-        largest = max(largest, worst(name, x))
+    error, at = worst_of_all(name)
     with capsys.disabled():
-        print(f"\n{name}: at most {largest[0]:.3f} ULP, at {largest[1]!r}")
-    assert largest[0] <= LIMIT_32
+        print(f"\n{name}: at most {error:.3f} ULP, at {at!r}")
+    assert error <= LIMIT_32
+
+
+def test_the_functions_are_all_here() -> None:
+    assert {*UNARY, *BINARY} == set(FUNCTIONS)
+    assert not set(UNARY) & set(BINARY)
 
 
 def exact_64(name: str, x: float) -> mpmath.mpf:
@@ -121,7 +68,9 @@ def error_64(got: float, exact: mpmath.mpf) -> float:
 RANGES = {
     "exp": (-708, 709), "exp2": (-1022, 1023), "expm1": (-40, 709), "sigmoid": (-700, 40), "tanh": (-20, 20),
     "log": (1e-300, 100), "log2": (1e-300, 4), "log1p": (-0.999, 10), "erf": (-6, 6),
-    "sin": (-1e3, 1e3), "cos": (-1e3, 1e3),
+    "sin": (-1e3, 1e3), "cos": (-1e3, 1e3), "tan": (-1e3, 1e3),
+    "asin": (-1, 1), "acos": (-1, 1), "atan": (-20, 20), "sinh": (-710, 710), "cosh": (-710, 710),
+    "asinh": (-1e3, 1e3), "acosh": (1, 1e3), "atanh": (-1, 1), "log10": (1e-300, 100),
 }  # fmt: skip
 
 
@@ -131,17 +80,61 @@ def test_float64_at_samples(name: str) -> None:
     low, high = RANGES[name]
     near = g.uniform(max(low, -1), min(high, 1), 600) * 10.0 ** g.integers(-3, 1, 600)
     parts = [g.uniform(low, high, 600), near]
-    if name in ("sin", "cos"):
+    if name in ("sin", "cos", "tan"):
         parts.append(2.0 ** g.uniform(-60, 1023, 200))
         parts.append(np.arange(1, 60) * (math.pi / 2))
-    if name in ("log", "log2"):
+    if name == "acosh":
+        parts = [np.abs(p) + 1 for p in parts] + [2.0 ** g.uniform(0, 1023, 300)]
+    if name in ("asinh", "atan"):
+        parts.append(2.0 ** g.uniform(-60, 1023, 300))
+    if name in ("log", "log2", "log10"):
         parts = [np.abs(p) for p in parts] + [2.0 ** g.uniform(-1073, 1023, 300)]
     x = np.concatenate(parts)
     got = evaluate(name, float64, x)
-    with mpmath.workprec(1400 if name in ("sin", "cos") else 160):
+    with mpmath.workprec(1400 if name in ("sin", "cos", "tan") else 160):
         found = [error_64(y, exact_64(name, v)) for v, y in zip(x.tolist(), got.tolist(), strict=True)]
     at = int(np.argmax(found))
-    assert found[at] <= LIMIT_64, (found[at], x[at])
+    assert found[at] <= LIMITS_64.get(name, LIMIT_64), (found[at], x[at])
+
+
+@pytest.mark.parametrize("name", [n for n in BINARY if n != "pow"])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_functions_of_two_numbers(name: str, dtype: DType) -> None:
+    g = np.random.default_rng(5)
+    count = 200_000 if dtype is float32 else 500
+    x, y = (
+        (g.uniform(-30, 30, count) * 10.0 ** g.integers(-8, 2, count)).astype(dtype.numpy) for _ in range(2)
+    )
+    got = evaluate(name, dtype, x, y)
+    if dtype is float32:
+        found = errors(got, BINARY_IN_FLOAT64[name](x.astype(np.float64), y.astype(np.float64)))
+        assert found.max() <= 0.6
+        return
+    with mpmath.workprec(200):
+        found_64 = []
+        for a, b, v in zip(x.tolist(), y.tolist(), got.tolist(), strict=True):
+            exact = exact_of_two(name, mpmath.mpf(a), mpmath.mpf(b))
+            # Where a sum of exponentials is near 1, its logarithm is as wrong as the larger exponent.
+            size = max(abs(exact), abs(mpmath.mpf(max(a, b)))) if name == "logaddexp" else abs(exact)
+            found_64.append(abs(mpmath.mpf(v) - exact) / float(np.spacing(float(size))))
+    assert max(found_64) <= LIMIT_64
+
+
+def exact_of_two(name: str, x: mpmath.mpf, y: mpmath.mpf) -> mpmath.mpf:
+    if name == "logaddexp":
+        return mpmath.log(mpmath.exp(x) + mpmath.exp(y))
+    return getattr(mpmath, name)(x, y)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", [n for n in BINARY if n != "pow"])
+@pytest.mark.parametrize("dtype", [float32, float64], ids=str)
+def test_functions_of_two_special_numbers(name: str, dtype: DType) -> None:
+    numbers = np.array([v for v in SPECIAL if abs(v) == 0 or abs(v) > 1e-300 or v != v], dtype.numpy)
+    x, y = (a.ravel().copy() for a in np.meshgrid(numbers, numbers))
+    got, expected = evaluate(name, dtype, x, y), BINARY_IN_FLOAT64[name](x, y)
+    np.testing.assert_allclose(got, expected, rtol=3 * np.finfo(dtype.numpy).eps)
+    assert (np.signbit(got) == np.signbit(expected))[~np.isnan(expected)].all()
 
 
 def test_pow_float32() -> None:
@@ -216,22 +209,38 @@ def test_special_values(name: str, dtype: DType) -> None:
                 assert abs(got - expected) <= 2 * unit, (v, got, expected)
 
 
+ODD = ("sin", "tanh", "erf", "expm1", "log1p", "tan", "asin", "atan", "sinh", "asinh", "atanh")
+
+
 def special(name: str, x: float) -> float:
     """The exact value, with IEEE's limits."""
     if math.isnan(x):
         return math.nan
-    if name in ("sin", "cos") and math.isinf(x):
+    if name in ("sin", "cos", "tan") and math.isinf(x):
         return math.nan
-    if name in ("log", "log2", "log1p"):
+    if (name in ("asin", "acos", "atanh") and abs(x) > 1) or (name == "acosh" and x < 1):
+        return math.nan
+    if name == "atanh" and abs(x) == 1:
+        return math.copysign(math.inf, x)
+    if name in ("log", "log2", "log1p", "log10"):
         pole = -1.0 if name == "log1p" else 0.0
         if x <= pole:
             return -math.inf if x == pole else math.nan
     if math.isinf(x):
-        limits = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0), "expm1": (-1.0, math.inf)}
+        limits = {
+            "sigmoid": (0.0, 1.0),
+            "tanh": (-1.0, 1.0),
+            "erf": (-1.0, 1.0),
+            "expm1": (-1.0, math.inf),
+            "atan": (-math.pi / 2, math.pi / 2),
+            "sinh": (-math.inf, math.inf),
+            "asinh": (-math.inf, math.inf),
+            "cosh": (math.inf, math.inf),
+        }
         return limits.get(name, (0.0, math.inf))[x > 0]
-    if x == 0 and name in ("sin", "tanh", "erf", "expm1", "log1p"):
+    if x == 0 and name in ODD:
         return x
-    if abs(x) > 1e5 and name in ("exp", "exp2", "expm1", "sigmoid"):
+    if abs(x) > 1e5 and name in ("exp", "exp2", "expm1", "sigmoid", "sinh", "cosh"):
         return special(name, math.copysign(math.inf, x))
     return float(exact_64(name, x))
 
@@ -255,7 +264,7 @@ def test_the_same_bits_for_every_width(name: str, dtype: DType) -> None:
 @pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 def test_no_library_calls(target: Target, dtype: DType) -> None:
     for name in FUNCTIONS:
-        kernel = simple(name, (dtype,) * (2 if name == "pow" else 1), dtype)
+        kernel = simple(name, (dtype,) * (1 if name in UNARY else 2), dtype)
         for line in assembly(elementwise.lower(kernel, target)[1], target).splitlines():
             words = line.split()
             if words and words[0] in ("call", "callq", "bl"):

@@ -26,6 +26,7 @@ from flambeau.compiler.tasks import (
 )
 from flambeau.compiler.views import View
 from flambeau.dtypes import DType, bool_, float32, int64
+from flambeau.errors import FlambeauError, OperandError, OutOfBoundsError
 from flambeau.graph.graph import Graph, Node
 
 
@@ -35,6 +36,7 @@ class Failure:
 
     node: Node
     message: str
+    error: type[FlambeauError] = OutOfBoundsError
 
 
 class Indexed:
@@ -72,6 +74,8 @@ class Indexed:
             return [self._in_range()]
         if name == "dynamic_slice":
             return [self._dynamic_slice()]
+        if name == "pow":
+            return [self._power()]
         if name == "dynamic_update_slice":
             return self._dynamic_update_slice()
         return self._scatter(adds=name == "scatter_add")
@@ -100,6 +104,19 @@ class Indexed:
         text = f"{self.node.attrs['name']}: {{}} is not in the range from 0 to {limit - 1}"
         self._fail(body, bad, wide, text, self.shape)
         body.values[self.out] = read
+        return self._followed(body)
+
+    def _power(self) -> Task:
+        """Integers to the power of integers, none of which may be negative."""
+        body = Body(self.graph, self.sources)
+        x, y = [
+            body.add("load", self.dtype, operand=body.operand(self.dtype, Role.IN, v)) for v in self.operands
+        ]
+        wide = y if self.dtype is int64 else body.add("cast", int64, (y,))
+        bad = body.add("lt", bool_, (wide, body.add("const", int64, number=0)))
+        text = "pow: integers have no negative powers: cast to a floating-point dtype"
+        self._fail(body, bad, wide, text, self.shape, OperandError)
+        body.values[self.out] = body.add("pow", self.dtype, (x, y))
         return self._followed(body)
 
     def _dynamic_slice(self) -> Task:
@@ -177,8 +194,11 @@ class Indexed:
         below = body.add("lt", bool_, (index, low))
         return body.add("bitwise_or", bool_, (below, body.add("ge", bool_, (index, high))))
 
-    def _fail(self, body: Body, bad: int, index: int, message: str, shape: tuple[int, ...]) -> None:
-        self.failures.append(Failure(self.node, message))
+    def _fail(
+        self, body: Body, bad: int, index: int, message: str, shape: tuple[int, ...],
+        error: type[FlambeauError] = OutOfBoundsError,
+    ) -> None:  # fmt: skip
+        self.failures.append(Failure(self.node, message, error))
         code = self._number(body, len(self.failures), shape)
         status = Part(View(STATUS, shape, (0,) * len(shape)))
         body.add("fail", int64, (bad, index, code), operand=body.operand(int64, Role.OUT, status))

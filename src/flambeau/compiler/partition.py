@@ -15,7 +15,6 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from flambeau.compiler.bodies import CONTROL, bodies
@@ -48,9 +47,10 @@ WRITTEN_OUT = 32  # elements of a window each of which is an operand
 MOVES = frozenset(("pad", "concatenate"))
 INDEXED = frozenset(("gather", "in_range", "dynamic_slice", "dynamic_update_slice", "scatter", "scatter_add"))
 POSITIONS = frozenset(("argmax", "argmin", "reduce_all", "reduce_any"))
-RUNNING = frozenset(("cumsum", "cumprod", "cummax", "cummin", "linear_recurrence"))
-WRITING = frozenset(("dynamic_update_slice", "scatter", "scatter_add", "select_and_scatter"))
-WINDOWS = frozenset(("reduce_window", "select_and_scatter"))
+RUNNING = frozenset(("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "linear_recurrence"))
+ORDERING = frozenset(("sort", "searchsorted"))
+WRITING = frozenset(("dynamic_update_slice", "scatter", "scatter_add", "select_and_scatter", "window_argext"))
+WINDOWS = frozenset(("reduce_window", "select_and_scatter", "window_argext"))
 CONTRACTIONS = frozenset(("dot_general", "conv_general"))
 REDUCTIONS = frozenset(("reduce_sum", "reduce_max", "reduce_min", "reduce_prod"))
 
@@ -62,8 +62,9 @@ Supports = Callable[[str, DType, tuple[DType, ...]], bool]
 
 
 class _Planner(Planner):
-    def __init__(self, graph: Graph, supports: Supports) -> None:
+    def __init__(self, graph: Graph, supports: Supports, inside: bool) -> None:
         super().__init__(graph)
+        self.inside = inside
         self.supports = supports
         self.inner: dict[int, list[Partition]] = {}
         self.kind = [self._classify(n) for n in self.nodes]
@@ -74,7 +75,7 @@ class _Planner(Planner):
         out = types[node.outputs[0]] if node.outputs else None
         if name == "constant":
             return "constant"
-        if name in MOVES_NOTHING:
+        if name in MOVES_NOTHING or name == "barrier":
             return "view"
         if name == "iota" and out is not None and self.supports("cast", out.dtype, (int64,)):
             return "iota"
@@ -83,20 +84,25 @@ class _Planner(Planner):
             return "host"
         if name in CONTROL:
             return "control" if self._compiled(node) else "host"
-        pointwise = node.primitive.lowering is Lowering.ELEMENTWISE and name != "iota"
+        if name == "size":  # known before the program runs, but not within a loop
+            return "elementwise" if self.inside else "host"
+        if name == "pow" and out.dtype.kind == "int":
+            return "indexed"  # a negative exponent is an error
+        pointwise = node.primitive.lowering is Lowering.ELEMENTWISE
         if pointwise and self.supports(name, out.dtype, inputs):
             return "elementwise"
         if name in MOVES and out.dtype.kind != "complex":
             return "move"
-        if name in POSITIONS or name in RUNNING:
+        if name in POSITIONS or name in RUNNING or name in ORDERING:
             return "whole" if all(d.kind != "complex" for d in inputs) else "host"
         if name in INDEXED and out.dtype.kind != "complex":
             return "indexed"
-        if name in WINDOWS and out.dtype in _REDUCED:
-            small = math.prod(node.attrs["window"]) <= WRITTEN_OUT
-            return "window" if small or name == "reduce_window" else "host"
+        if name in WINDOWS and inputs[0] in _REDUCED:
+            return "window"
         if name in REDUCTIONS and out.dtype in _REDUCED and node.attrs["axes"]:
             return "reduction"
+        if name in CONTRACTIONS and out.dtype.kind in ("int", "uint"):
+            return "whole" if all(d.kind in ("int", "uint", "bool") for d in inputs) else "host"
         if name in CONTRACTIONS and out.dtype.floating and inputs[0].floating:
             return "contraction" if node.attrs["accumulate"] in (None, float32, float64) else "host"
         return "host"
@@ -108,7 +114,7 @@ class _Planner(Planner):
             types = [*body.input_types, *body.output_types]
             if any(t.dtype.kind == "complex" for t in types):
                 return False
-            inner = partition(body, self.supports)
+            inner = partition(body, self.supports, inside=True)
             if any(group.kind == "host" for group in inner.groups):
                 return False
             found.append(inner)
@@ -301,9 +307,12 @@ def _topological(groups: list[Group], needs: dict[int, set[int]]) -> list[Group]
     return out
 
 
-def partition(graph: Graph, supports: Supports) -> Partition:
-    """Cut ``graph`` into kernels and host calls; ``supports`` says which operations kernels can do."""
-    planner = _Planner(graph, supports)
+def partition(graph: Graph, supports: Supports, inside: bool = False) -> Partition:
+    """Cut ``graph`` into kernels and host calls; ``supports`` says which operations kernels can do.
+
+    ``inside`` says that it is the body of a loop or branch.
+    """
+    planner = _Planner(graph, supports, inside)
     planner.elementwise()
     planner.contractions()
     planner.reductions(innermost=True)

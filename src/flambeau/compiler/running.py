@@ -27,7 +27,13 @@ from flambeau.dtypes import DType, bool_, float32, int64, uint8
 from flambeau.graph.graph import Graph, Node
 
 Fresh = Callable[[tuple[int, ...], DType], int]
-_STEP = {"cumsum": "add", "cumprod": "mul", "cummax": "maximum", "cummin": "minimum"}
+_STEP = {
+    "cumsum": "add",
+    "cumprod": "mul",
+    "cummax": "maximum",
+    "cummin": "minimum",
+    "cumlogsumexp": "logaddexp",
+}
 _NOWHERE_YET = (1 << 63) - 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flambeau.compiler import functions
+from flambeau.compiler import bit_ops, division, functions
 from flambeau.compiler.ir import Function, Value, element_of, like, mangled
 from flambeau.dtypes import DType, bfloat16, bool_, float16, float32, float64, uint32, uint64
 
@@ -19,20 +19,40 @@ _REGISTER = {"float16": "float", "bfloat16": "float", "float32": "float", "float
 _MEMORY = {"float16": "half", "bfloat16": "i16", "float32": "float", "float64": "double", "bool": "i8"}
 
 TRANSCENDENTAL = tuple(functions.FUNCTIONS)
-_FLOAT_ONLY = {*TRANSCENDENTAL, "sqrt", "rsqrt", "reciprocal", "div"}
-_NOT_BOOL = {"neg", "abs", "sign", "square", "sub", "fma", "floor", "ceil", "round", "trunc", "relu"}
+_FLOAT_ONLY = {*TRANSCENDENTAL, "sqrt", "rsqrt", "reciprocal", "div", "copysign", "nextafter"} - {"pow"}
+_THROUGH_DOUBLE = {
+    "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "asinh", "acosh", "atanh", "log10", "logaddexp",
+    "hypot",
+}  # fmt: skip
+_NOT_BOOL = {
+    "neg",
+    "abs",
+    "sign",
+    "square",
+    "sub",
+    "fma",
+    "floor",
+    "ceil",
+    "round",
+    "trunc",
+    "relu",
+    "floor_div",
+    "mod",
+    "pow",
+}
 _ANY_NUMBER = {"add", "mul", "maximum", "minimum"}
 _COMPARE = {"eq", "ne", "lt", "le", "gt", "ge"}
-_TEST = {"is_nan", "is_inf", "is_finite"}
+_TEST = {"is_nan", "is_inf", "is_finite", "signbit"}
 _LOGICAL = {"logical_not", "logical_and", "logical_or", "logical_xor"}
 _BITWISE = {"bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor"}
 _SHIFTS = {"shift_left", "shift_right"}
 _ARITY = {"select": 3, "fma": 3} | dict.fromkeys(
     ("add", "sub", "mul", "div", "maximum", "minimum", "pow", *_COMPARE, "logical_and", "logical_or",
-     "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", *_SHIFTS), 2
+     "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", *_SHIFTS, "floor_div", "mod", "copysign",
+     "nextafter", "atan2", "logaddexp", "hypot"), 2
 )  # fmt: skip
 
-OPS = frozenset({"select", "cast"}).union(
+OPS = frozenset({"select", "cast", "bitcast"}).union(
     _FLOAT_ONLY, _NOT_BOOL, _ANY_NUMBER, _COMPARE, _TEST, _LOGICAL, _BITWISE, _SHIFTS
 )
 
@@ -47,13 +67,15 @@ def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:
         return False
     if op == "cast":
         return True
+    if op == "bitcast":
+        return dtype.itemsize == operands[0].itemsize and "bool" not in (dtype.kind, operands[0].kind)
     if op == "select":
         return operands[0] is bool_ and operands[1] is operands[2] is dtype
     first = operands[0]
     if any(d is not first for d in operands):
         return False
     if op in _COMPARE or op in _TEST or op in _LOGICAL:
-        return dtype is bool_
+        return dtype is bool_ and (op != "signbit" or first.floating)
     if dtype is not first:
         return False
     if op in _FLOAT_ONLY:
@@ -72,8 +94,12 @@ def cost(op: str, dtype: DType) -> float:
         return 90.0 * wide
     if op == "random_bits":
         return 60.0
+    if op in _THROUGH_DOUBLE:
+        return 100.0
     if op in ("sin", "cos", "erf", "tanh", "log2", "expm1"):
         return 30.0 * wide
+    if op in ("floor_div", "mod"):
+        return 50.0 * wide
     if op in TRANSCENDENTAL:
         return 20.0 * wide
     if op in ("div", "sqrt", "rsqrt", "reciprocal"):
@@ -143,6 +169,8 @@ def emit(f: Function, op: str, dtype: DType, args: list[Value], operands: tuple[
     """Emits ``op``, which ``supports`` has admitted, on register values; gives a register value."""
     if op == "cast":
         return _cast(f, args[0], operands[0], dtype)
+    if op == "bitcast":
+        return bit_ops.bitcast(f, args[0], operands[0], dtype)
     if op == "select":
         return f.select(args[0], args[1], args[2])
     if op == "random_bits":
@@ -310,9 +338,18 @@ _EMITTERS: dict[str, Emitter] = {
     "maximum": _extreme("gt", "gt", "or"), "minimum": _extreme("lt", "lt", "and"),
     "bitwise_and": _bitwise("and"), "bitwise_or": _bitwise("or"), "bitwise_xor": _bitwise("xor"),
     "bitwise_not": _bitwise_not, "shift_left": _shift_left, "shift_right": _shift_right,
+    "floor_div": division.floor_div, "mod": division.mod,
+    "signbit": bit_ops.signbit, "copysign": bit_ops.copysign, "nextafter": bit_ops.nextafter,
 }  # fmt: skip
 _EMITTERS.update({predicate: _compare(predicate) for predicate in _COMPARE})
 _EMITTERS.update({name: _function(name) for name in TRANSCENDENTAL})
+
+
+def _power(f: Function, d: DType, x: Value, y: Value) -> Value:
+    return functions.emit(f, "pow", x, y) if d.floating else division.integer_power(f, d, x, y)
+
+
+_EMITTERS["pow"] = _power
 
 
 # Conversions ------------------------------------------------------------------------------------

@@ -10,21 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau.compiler import contraction, direct, elementwise, normalization, reduction
+from flambeau.compiler import contraction
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks, fills_vectors
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
+from flambeau.compiler.launches import launches, workspace_of
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import move_tasks
 from flambeau.compiler.normalization_task import normalization_task
+from flambeau.compiler.ordering import order_tasks
+from flambeau.compiler.partition import CONTRACTIONS, ORDERING
 from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
-    NOWHERE,
     STATUS,
-    Part,
     Task,
     computed_in,
     contraction_task,
@@ -35,6 +36,7 @@ from flambeau.compiler.tasks import (
 from flambeau.compiler.units import Unit, enter_bodies
 from flambeau.compiler.values import AnyTask, HostStep, Values
 from flambeau.compiler.views import View
+from flambeau.compiler.whole_numbers import integer_tasks
 from flambeau.compiler.windows import window_tasks
 from flambeau.graph.graph import Graph, Node
 from flambeau.graph.primitive import Effect
@@ -156,7 +158,13 @@ class _Scheduler(Values):
             return
         if group.kind == "whole":
             operands = [self._operand(v) for v in nodes[0].inputs]
-            for task in whole_tasks(self.graph, nodes[0], operands, self._fresh):
+            if nodes[0].primitive.name in ORDERING:
+                tasks = order_tasks(self.graph, nodes[0], operands, set(group.outputs))
+            elif nodes[0].primitive.name in CONTRACTIONS:
+                tasks = integer_tasks(self.graph, nodes[0], operands, self._padded)
+            else:
+                tasks = whole_tasks(self.graph, nodes[0], operands, self._fresh)
+            for task in tasks:
                 self._add(task)
             return
         if group.kind == "indexed":
@@ -362,29 +370,7 @@ class _Scheduler(Values):
     def _calls(
         self, task: Task, place: Mapping[int, Pointer], workspace: Pointer = _NO_WORKSPACE
     ) -> list[Call]:
-        pointers: list[Pointer | int] = []
-        for operand, described in zip(task.operands, task.kernel.operands, strict=True):
-            if isinstance(operand, int):
-                pointers.append(place[operand])
-            else:
-                view = operand.view if isinstance(operand, Part) else operand
-                if view.base == NOWHERE:
-                    pointers.append(view.offset * described.dtype.itemsize)
-                    continue
-                at = place[view.base]
-                pointers.append(Pointer(at.slot, at.offset + view.offset * described.dtype.itemsize))
-        entry = self.entry(task.kernel)
-        family = task.kernel.family
-        if family == "elementwise":
-            return elementwise.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
-        if family == "normalization":
-            return normalization.calls(task.kernel, entry, task.sizes, task.strides, tuple(pointers))
-        given = task.kernel, entry, task.sizes, task.strides, tuple(pointers), workspace
-        if family == "convolution":
-            return direct.calls(*given, task.boxes, task.chunk)
-        if family == "contraction":
-            return contraction.calls(*given, task.once, task.chunk)
-        return reduction.calls(*given)
+        return launches(task, self.entry(task.kernel), place, workspace)
 
 
 def _reads(task: AnyTask) -> list[int]:
@@ -409,13 +395,7 @@ def _may_fail(task: AnyTask) -> bool:
 def _workspace(task: AnyTask) -> int:
     if isinstance(task, ControlTask):
         return task.workspace
-    if isinstance(task, HostStep) or task.kernel.family in ("elementwise", "normalization"):
-        return 0
-    if task.kernel.family == "reduction":
-        return reduction.workspace(task.kernel, task.sizes)
-    if task.kernel.family == "convolution":
-        return direct.workspace(task.kernel, task.sizes, task.strides, task.boxes, task.chunk)
-    return contraction.workspace(task.kernel, task.sizes, task.once, task.chunk)
+    return 0 if isinstance(task, HostStep) else workspace_of(task)
 
 
 def schedule(

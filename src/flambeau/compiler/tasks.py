@@ -120,9 +120,19 @@ class Body:
         if node.primitive.name == "random_bits":
             self._random(node)
             return
-        args = tuple([self.read(v) for v in node.inputs])
         out = node.outputs[0]
+        if node.primitive.name == "size":
+            self.values[out] = self._size(node)
+            return
+        args = tuple([self.read(v) for v in node.inputs])
         self.values[out] = self.add(node.primitive.name, self.graph.types[out].dtype, args)
+
+    def _size(self, node: Node) -> int:
+        """A size: known with the others, and no part of the kernel."""
+        place = View(NOWHERE, (), (), int(node.attrs["value"]))
+        made = self.add("index", int64, operand=self.operand(int64, Role.INDEX, place))
+        dtype = self.graph.types[node.outputs[0]].dtype
+        return made if dtype is int64 else self.add("cast", dtype, (made,))
 
     def _random(self, node: Node) -> None:
         """Random bits are a function of a key, a counter, and an element's number in the whole draw."""

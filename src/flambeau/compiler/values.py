@@ -75,6 +75,14 @@ class Values:
                 steps = [int(i == node.attrs["axis"]) for i in range(len(shape))]
                 counts[out] = View(NOWHERE, shape, tuple(steps))
                 self.counted[out] = node
+            elif name == "barrier":
+                for v, w in zip(node.inputs, node.outputs, strict=True):
+                    if v in constants:
+                        constants[w] = constants[v]
+                        continue
+                    views[w] = views[v]
+                    if v in counts:
+                        counts[w] = counts[v]
             elif name in MOVES_NOTHING:
                 source = node.inputs[0]
                 if source in constants:

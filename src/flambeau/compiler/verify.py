@@ -9,12 +9,13 @@ from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Role, Str
 from flambeau.dtypes import DType, bool_, int64
 from flambeau.errors import VerificationError
 
-FAMILIES = ("elementwise", "reduction", "normalization", "contraction", "convolution")
+FAMILIES = ("elementwise", "reduction", "normalization", "contraction", "convolution", "sort")
+SORTS = ("sorted", "order", "sorted_down", "order_down")
 REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 COMBINING = (*REDUCTIONS, "contract")
 _ARGUMENTS = {
     "load": 0, "index": 0, "load_at": 1, "store_at": 2, "fail": 3, "const": 0, "store": 1, "contract": 2,
-} | dict.fromkeys(REDUCTIONS, 1)  # fmt: skip
+} | dict.fromkeys((*REDUCTIONS, *SORTS), 1)  # fmt: skip
 _ROLES = {
     "load": Role.IN, "load_at": Role.IN, "index": Role.INDEX,
     "store": Role.OUT, "store_at": Role.OUT, "fail": Role.OUT,
@@ -88,6 +89,8 @@ def _check_shape(kernel: Kernel) -> None:
 def _check_family(kernel: Kernel) -> None:
     """The axes a family has, and how often it combines over them."""
     family, axes = kernel.family, kernel.axes
+    if family != "sort" and any(instr.op in SORTS for instr in kernel.body):
+        raise VerificationError(f"a {family} kernel does not sort")
     reductions = sum(instr.op in REDUCTIONS for instr in kernel.body)
     contractions = sum(instr.op == "contract" for instr in kernel.body)
     if family == "elementwise":
@@ -95,6 +98,9 @@ def _check_family(kernel: Kernel) -> None:
             raise VerificationError("the last axis of an elementwise kernel must be VECTOR")
         if AxisKind.REDUCE in axes or reductions or contractions:
             raise VerificationError("an elementwise kernel has no REDUCE axis, reduction or contraction")
+        return
+    if family == "sort":
+        _check_sort(kernel)
         return
     order = [AxisKind.GRID, AxisKind.VECTOR, AxisKind.REDUCE]
     contracts = family in ("contraction", "convolution")
@@ -114,6 +120,19 @@ def _check_family(kernel: Kernel) -> None:
             f"a {family} kernel contracts exactly once and does not reduce, "
             f"not {contractions} and {reductions} times"
         )
+
+
+def _check_sort(kernel: Kernel) -> None:
+    """A load, what is sorted of it, and stores; the last axis comes in order."""
+    if kernel.axes[-1:] != (AxisKind.SERIAL,) or any(axis is not AxisKind.GRID for axis in kernel.axes[:-1]):
+        raise VerificationError("the last axis of a sort kernel must be SERIAL, the others GRID")
+    ops = [instr.op for instr in kernel.body]
+    if ops.count("load") != 1 or any(op not in (*SORTS, "load", "store") for op in ops):
+        raise VerificationError("a sort kernel loads once, sorts, and stores")
+    if any(instr.op in SORTS and kernel.body[instr.args[0]].op != "load" for instr in kernel.body):
+        raise VerificationError("a sort kernel sorts what it loads")
+    if len({op.endswith("_down") for op in ops if op in SORTS}) != 1:
+        raise VerificationError("a sort kernel sorts in one direction")
 
 
 def _check_arguments(kernel: Kernel, position: int, instr: Instr, place: str) -> None:
@@ -166,6 +185,9 @@ def _check_dtypes(kernel: Kernel, instr: Instr, place: str) -> None:
     elif instr.op in REDUCTIONS:
         if args[0] is not instr.dtype:
             raise VerificationError(f"{place} gives {instr.dtype} from {args[0]}: cast before or after")
+    elif instr.op in SORTS:
+        if instr.dtype is not (args[0] if instr.op.startswith("sorted") else int64):
+            raise VerificationError(f"{place} cannot give {instr.dtype} from {args[0]}")
     elif instr.op == "contract":
         if args[0] is not args[1]:
             raise VerificationError(f"{place} multiplies {args[0]} by {args[1]}")

@@ -20,13 +20,14 @@ from flambeau.compiler.kernel import AxisKind, Role
 from flambeau.compiler.moving import Box, fill_tasks
 from flambeau.compiler.partition import WRITTEN_OUT
 from flambeau.compiler.reduction_writer import identity
-from flambeau.compiler.tasks import Body, Part, Sources, Task, finish, pointwise
+from flambeau.compiler.tasks import NOWHERE, Body, Part, Sources, Task, converted_task, finish, pointwise
 from flambeau.compiler.views import View, collapse, dense_strides
-from flambeau.dtypes import DType, bool_, float32, uint8
+from flambeau.dtypes import DType, bool_, float32, int64, uint8
 from flambeau.graph.graph import Graph, Node
 
 Fresh = Callable[[tuple[int, ...], DType], int]
 Pad = Callable[..., View]
+_NOWHERE_YET = (1 << 63) - 1
 NONE = 255  # the number that stands for no element of a window
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -39,9 +40,14 @@ def window_tasks(
     ``fresh(shape, dtype)`` is a new value, ``padded(view, low, high, interior, number)`` a view with
     a number around its elements.
     """
-    if graph.nodes[group.root].primitive.name == "reduce_window":
+    node = graph.nodes[group.root]
+    if node.primitive.name == "reduce_window":
         return [_reduced(graph, group, sources, operands[0], padded)]
-    return _scattered(graph, graph.nodes[group.root], sources, operands[0], operands[1], fresh, padded)
+    if node.primitive.name == "window_argext":
+        return position_tasks(graph, node, operands[0], node.outputs[0], fresh, padded)
+    if math.prod(node.attrs["window"]) > WRITTEN_OUT:
+        return _scattered_at(graph, node, operands[0], operands[1], fresh, padded)
+    return _scattered(graph, node, sources, operands[0], operands[1], fresh, padded)
 
 
 def _reduced(graph: Graph, group: Group, sources: Sources, x: View, padded: Pad) -> Task:
@@ -99,8 +105,11 @@ def _windows(x: View, node: Node, shape: tuple[int, ...]) -> View:
     return View(x.base, (*shape, *attrs["window"]), (*strides, *within), x.offset)
 
 
-def _reduction(body: Body, shape: tuple[int, ...], node: Node) -> Task:
-    """A reduction over the window, whose axes lie before the innermost one of the result."""
+def _reduction(body: Body, shape: tuple[int, ...], node: Node, wide: int = 1) -> Task:
+    """A reduction over the window, whose axes lie before the innermost one of the result.
+
+    The first ``wide`` operands have the axes of the result and of the window, others those of the result.
+    """
     window = node.attrs["window"]
     ndim = len(shape)
     none = (0,) * ndim
@@ -108,12 +117,17 @@ def _reduction(body: Body, shape: tuple[int, ...], node: Node) -> Task:
     for number, (_, _, place) in enumerate(body.operands):
         assert not isinstance(place, Part)
         own = place.strides if isinstance(place, View) else dense_strides(shape)
-        strides.append((*own, *none) if number else own)
+        strides.append(own if number < wide else (*own, *none))
     order = [*range(ndim - 1), *range(ndim, 2 * ndim), ndim - 1]
     sizes = [(*shape, *window)[i] for i in order]
     labels = [int(i >= ndim) for i in order]
     sizes, steps, groups = collapse(sizes, [[s[i] for i in order] for s in strides], labels)
     kinds = [AxisKind.REDUCE if labels[g[0]] else AxisKind.GRID for g in groups]
+    if AxisKind.REDUCE not in kinds:  # a window of one element
+        sizes.insert(0, 1)
+        kinds.insert(0, AxisKind.REDUCE)
+        for s in steps:
+            s.insert(0, 0)
     if kinds[-1] is AxisKind.REDUCE:
         # One column is a column all the same: its bits may not depend on how many there are.
         sizes.append(1)
@@ -122,6 +136,87 @@ def _reduction(body: Body, shape: tuple[int, ...], node: Node) -> Task:
             s.append(1)
     kinds[-1] = AxisKind.VECTOR
     return finish("reduction", body, kinds, sizes, steps, (len(sizes) - 1,))
+
+
+# --- where the extremum of a large window is -------------------------------------------------
+
+
+def position_tasks(graph: Graph, node: Node, x: View, out: int, fresh: Fresh, padded: Pad) -> list[Task]:
+    """Two reductions: the extremum, and the first place in ``x`` that holds it (or NaN), -1 for none."""
+    attrs = node.attrs
+    dtype = graph.types[node.inputs[0]].dtype
+    plain = View.dense(x.base, x.shape)
+    source = _padded(x, node, dtype, padded)
+    shape = tuple(
+        [
+            max(0, (n - (k - 1) * d - 1) // s + 1)
+            for n, k, d, s in zip(
+                source.shape, attrs["window"], attrs["dilation"], attrs["strides"], strict=True
+            )
+        ]
+    )
+    every = _windows(source, node, shape)
+    op = f"reduce_{attrs['kind']}"
+    body = Body(graph, Sources({}, {}))
+    one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, every))
+    best = fresh(shape, dtype)
+    made = body.add(op, dtype, (one,))
+    body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, best))
+    tasks = [_reduction(body, shape, node)]
+
+    body = Body(graph, Sources({}, {}))
+    one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, every))
+    start = -sum(a * s for (a, _), s in zip(attrs["padding"], plain.strides, strict=True))
+    places = _windows(View(NOWHERE, source.shape, plain.strides, start), node, shape)
+    place = body.add("index", int64, operand=body.operand(int64, Role.INDEX, places))
+    dense = dense_strides(shape)
+    spread = View(best, (*shape, *attrs["window"]), (*dense, *[0] * len(dense)))
+    held = body.add("load", dtype, operand=body.operand(dtype, Role.IN, spread))
+    hit = body.add("eq", bool_, (one, held))
+    if dtype.floating:
+        hit = body.add("bitwise_or", bool_, (hit, body.add("is_nan", bool_, (one,))))
+    if any(a or b for a, b in attrs["padding"]):
+        made_real, mask = _real(graph, x.shape, attrs["padding"], fresh)
+        tasks = [*made_real, *tasks]
+        real = body.operand(bool_, Role.IN, _windows(mask, node, shape))
+        hit = body.add("bitwise_and", bool_, (hit, body.add("load", bool_, operand=real)))
+    nowhere = body.add("const", int64, number=_NOWHERE_YET)
+    wide = len(body.operands)
+    least = body.add("reduce_min", int64, (body.add("select", int64, (hit, place, nowhere)),))
+    none = body.add("eq", bool_, (least, nowhere))
+    found = body.add("select", int64, (none, body.add("const", int64, number=-1), least))
+    body.add("store", int64, (found,), operand=body.operand(int64, Role.OUT, out))
+    return [*tasks, _reduction(body, shape, node, wide)]
+
+
+def _scattered_at(graph: Graph, node: Node, x: View, g: View, fresh: Fresh, padded: Pad) -> list[Task]:
+    """The gradient of a maximum over large windows: one after the other is added where its extremum is."""
+    (out,) = node.outputs
+    dtype = graph.types[out].dtype
+    wide = float32 if dtype.floating and dtype.itemsize == 2 else dtype
+    shape = g.shape
+    if 0 in shape or 0 in x.shape:
+        return fill_tasks(graph, dtype, 0, [View.dense(out, x.shape)])
+    positions = View.dense(fresh(shape, int64), shape)
+    tasks = position_tasks(graph, node, x, positions.base, fresh, padded)
+    whole = View.dense(out if wide is dtype else fresh(x.shape, wide), x.shape)
+    tasks += fill_tasks(graph, wide, 0, [whole])
+    own = View(whole.base, shape, (0,) * len(shape))
+    body = Body(graph, Sources({}, {}))
+    place = body.add("load", int64, operand=body.operand(int64, Role.IN, positions))
+    zero = body.add("const", int64, number=0)
+    some = body.add("ge", bool_, (place, zero))
+    at = body.add("maximum", int64, (place, zero))
+    one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, g))
+    one = one if wide is dtype else body.add("cast", wide, (one,))
+    nothing = body.add("const", wide, number=0.0 if dtype.floating else 0)
+    before = body.add("load_at", wide, (at,), operand=body.operand(wide, Role.IN, own))
+    total = body.add("add", wide, (before, body.add("select", wide, (some, one, nothing))))
+    body.add("store_at", wide, (total, at), operand=body.operand(wide, Role.OUT, Part(own)))
+    tasks.append(pointwise(body, shape, kinds=[AxisKind.SERIAL] * len(shape)))
+    if wide is not dtype:
+        tasks.append(converted_task(graph, whole, wide, out, dtype))
+    return tasks
 
 
 # --- the gradient of max and min -------------------------------------------------------------

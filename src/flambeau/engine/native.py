@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.compiler import contraction, direct, elementwise, jit, normalization, reduction
+from flambeau.compiler import contraction, direct, elementwise, jit, normalization, reduction, sorting
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.kernel import Kernel
 from flambeau.compiler.partition import partition
@@ -26,7 +26,7 @@ from flambeau.compiler.views import View
 from flambeau.counts import COUNTS
 from flambeau.dtypes import DType
 from flambeau.engine.executor import Done, NodeFailure, Pending
-from flambeau.errors import FlambeauError, OutOfBoundsError
+from flambeau.errors import FlambeauError
 from flambeau.graph.graph import Graph, Node, compact, freeze
 from flambeau.graph.interpreter import run_node
 from flambeau.graph.types import TensorType
@@ -41,6 +41,7 @@ _LOWER = {
     "normalization": normalization.lower,
     "contraction": contraction.lower,
     "convolution": direct.lower,
+    "sort": sorting.lower,
 }
 _CACHED_STRUCTURES = 4096
 
@@ -270,7 +271,7 @@ class NativeExecutable:
 
     def _failure(self, code: int, index: int) -> NodeFailure:
         failure = self.plan.failures[code - 1]
-        return NodeFailure(OutOfBoundsError(failure.message.format(index)), failure.node.where)
+        return NodeFailure(failure.error(failure.message.format(index)), failure.node.where)
 
     def _host(self, host: _Host, bases: list[int], held: list[Any]) -> None:
         COUNTS.host_calls += 1

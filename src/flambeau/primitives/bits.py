@@ -32,7 +32,7 @@ bitcast_p = Primitive(
     vjp=_NO_SLOPE,
     jvp=_NO_SLOPE,
     batch=lambda inputs, batched, dtype: bitcast(inputs[0], dtype),
-    lowering=Lowering.HOST,
+    lowering=Lowering.ELEMENTWISE,
 )
 
 

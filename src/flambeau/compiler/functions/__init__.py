@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flambeau.compiler.functions import error, exponential, logarithm, power, trigonometric
+from flambeau.compiler.functions import (
+    error,
+    exponential,
+    hyperbolic,
+    inverse,
+    logarithm,
+    power,
+    trigonometric,
+)
 from flambeau.compiler.functions.random import random_bits
 from flambeau.compiler.ir import Function, Value
 
@@ -29,6 +37,19 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     "sin": trigonometric.sin,
     "cos": trigonometric.cos,
     "pow": power.pow,
+    "tan": trigonometric.tan,
+    "asin": inverse.asin,
+    "acos": inverse.acos,
+    "atan": inverse.atan,
+    "atan2": inverse.atan2,
+    "sinh": hyperbolic.sinh,
+    "cosh": hyperbolic.cosh,
+    "asinh": hyperbolic.asinh,
+    "acosh": hyperbolic.acosh,
+    "atanh": hyperbolic.atanh,
+    "log10": hyperbolic.log10,
+    "logaddexp": hyperbolic.logaddexp,
+    "hypot": hyperbolic.hypot,
 }
 
 

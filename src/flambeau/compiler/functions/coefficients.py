@@ -224,6 +224,36 @@ POW_EXP2_32 = (
     float.fromhex("0x1.00dc4c3b9706ap-16"),
     float.fromhex("0x1.63e8d842b8601p-20"),
 )
+# error 1.4e-18
+ATAN_64 = (
+    float.fromhex("-0x1.555555555553bp-2"),
+    float.fromhex("0x1.99999999954c3p-3"),
+    float.fromhex("-0x1.249249229966ep-3"),
+    float.fromhex("0x1.c71c70df04ef9p-4"),
+    float.fromhex("-0x1.745cf8215e887p-4"),
+    float.fromhex("0x1.3b110ceaec1c3p-4"),
+    float.fromhex("-0x1.10eb34d70bcc8p-4"),
+    float.fromhex("0x1.df0826977b624p-5"),
+    float.fromhex("-0x1.9cb3c64e96ae6p-5"),
+    float.fromhex("0x1.37899517e38f8p-5"),
+    float.fromhex("-0x1.24c8a07651b9ap-6"),
+)
+# error 1e-18
+ASIN_64 = (
+    float.fromhex("0x1.5555555555578p-3"),
+    float.fromhex("0x1.333333332dff9p-4"),
+    float.fromhex("0x1.6db6db721b49fp-5"),
+    float.fromhex("0x1.f1c71a92dc6c2p-6"),
+    float.fromhex("0x1.6e8bdf05530e7p-6"),
+    float.fromhex("0x1.1c49eebb8d8d0p-6"),
+    float.fromhex("0x1.ca1fa5c656423p-7"),
+    float.fromhex("0x1.75850c0c701a3p-7"),
+    float.fromhex("0x1.613e69298dc1fp-7"),
+    float.fromhex("0x1.e5defa89202b0p-9"),
+    float.fromhex("0x1.63a35b61c1147p-6"),
+    float.fromhex("-0x1.58093019c8bfbp-6"),
+    float.fromhex("0x1.0b4b7078caf68p-5"),
+)
 # error 4.3e-23
 POW_LOG2_64 = (
     float.fromhex("0x1.71547652b82fep+1"),
@@ -256,6 +286,10 @@ HALF_PI_32 = (
     float.fromhex("-0x1.ee59da0000000p-50"),
 )
 TWO_OVER_PI_32 = (float.fromhex("0x1.45f3060000000p-1"),)
+LOG10_E_32 = (
+    float.fromhex("0x1.bcb7b20000000p-2"),
+    float.fromhex("-0x1.5b235e0000000p-27"),
+)
 LN2_64 = (
     float.fromhex("0x1.62e42fefa39efp-1"),
     float.fromhex("0x1.abc9e3b39803fp-56"),
@@ -270,6 +304,10 @@ HALF_PI_64 = (
     float.fromhex("-0x1.f1976b7ed8fbcp-110"),
 )
 TWO_OVER_PI_64 = (float.fromhex("0x1.45f306dc9c883p-1"),)
+LOG10_E_64 = (
+    float.fromhex("0x1.bcb7b1526e50ep-2"),
+    float.fromhex("0x1.95355baaafad3p-57"),
+)
 ERFCX_CENTRE = 2.25
 # 2/pi in binary, 64 bits an item, after 64 zero bits
 TWO_OVER_PI_BITS = (

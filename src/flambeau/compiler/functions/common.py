@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 from flambeau.compiler.functions import coefficients as c
 from flambeau.compiler.ir import Function, Value, element_of, like
@@ -123,3 +124,25 @@ def as_float(f: Function, n: Value, form: Format) -> Value:
     magic = f.const(type_, form.magic)
     bits = f.add(n, f.convert("bitcast", magic, form.integer))
     return f.binary("fsub", f.convert("bitcast", bits, form.element), magic)
+
+
+def through_double(function: Callable[..., Value]) -> Callable[..., Value]:
+    """A function written for ``double``, which ``float`` arguments are converted to and from.
+
+    Its float32 results are correctly rounded but for a few in a million.
+    """
+
+    @wraps(function)
+    def emitted(f: Function, *args: Value) -> Value:
+        if format_of(args[0]) is DOUBLE:
+            return function(f, *args)
+        found = function(f, *[f.convert("fpext", x, "double") for x in args])
+        return f.convert("fptrunc", found, "float")
+
+    return emitted
+
+
+def unless_tiny(f: Function, x: Value, value: Value) -> Value:
+    """``value``, but ``x`` itself where that is nearest, and for zeros, whose sign it keeps."""
+    tiny = f.fcmp("olt", magnitude(f, x), f.const(x.type, 2.0 ** -(format_of(x).mantissa // 2 + 2)))
+    return f.select(tiny, x, value)

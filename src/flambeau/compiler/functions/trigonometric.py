@@ -1,4 +1,4 @@
-"""sin and cos, exact to the last bits for every argument.
+"""sin, cos and tan, exact to the last bits for every argument.
 
 Up to a limit, n pi/2 is subtracted in three parts by fused multiply-adds (Cody and Waite).  Beyond
 it, in lanes that need it, the argument is multiplied by the bits of 2/pi that matter (M. Payne,
@@ -8,7 +8,17 @@ R. Hanek, 1983) in integers, lane by lane: a rare path, whose result depends on 
 from __future__ import annotations
 
 from flambeau.compiler.functions import coefficients as c
-from flambeau.compiler.functions.common import FLOAT, Format, format_of, fused, magnitude, nearest, polynomial
+from flambeau.compiler.functions.common import (
+    FLOAT,
+    Format,
+    format_of,
+    fused,
+    magnitude,
+    nearest,
+    polynomial,
+    through_double,
+    unless_tiny,
+)
 from flambeau.compiler.ir import Function, Value, lanes_of
 
 _REDUCE = "reduce_huge"
@@ -26,6 +36,15 @@ def cos(f: Function, x: Value) -> Value:
     """The cosine of x in radians."""
     r, low, n = _reduced(f, x)
     return _from_quadrant(f, r, low, f.add(n, f.const(n.type, 1)))
+
+
+@through_double
+def tan(f: Function, x: Value) -> Value:
+    """The tangent of x in radians."""
+    r, low, n = _reduced(f, x)
+    sine = _from_quadrant(f, r, low, n)
+    cosine = _from_quadrant(f, r, low, f.add(n, f.const(n.type, 1)))
+    return unless_tiny(f, x, f.binary("fdiv", sine, cosine))
 
 
 def _from_quadrant(f: Function, r: Value, low: Value, n: Value) -> Value:

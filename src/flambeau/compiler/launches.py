@@ -1,0 +1,49 @@
+"""What running a task once means: the launches of its kernel's family, and the workspace they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flambeau.compiler import contraction, direct, elementwise, normalization, reduction, sorting
+from flambeau.compiler.kernel import Call, Pointer
+from flambeau.compiler.tasks import NOWHERE, Part, Task
+
+
+def launches(task: Task, entry: str, place: Mapping[int, Pointer], workspace: Pointer) -> list[Call]:
+    """The calls of ``entry``, a task's machine code; ``place`` says where the values in memory lie."""
+    pointers: list[Pointer | int] = []
+    for operand, described in zip(task.operands, task.kernel.operands, strict=True):
+        if isinstance(operand, int):
+            pointers.append(place[operand])
+        else:
+            view = operand.view if isinstance(operand, Part) else operand
+            if view.base == NOWHERE:
+                pointers.append(view.offset * described.dtype.itemsize)
+                continue
+            at = place[view.base]
+            pointers.append(Pointer(at.slot, at.offset + view.offset * described.dtype.itemsize))
+    family = task.kernel.family
+    given = task.kernel, entry, task.sizes, task.strides, tuple(pointers)
+    if family == "elementwise":
+        return elementwise.calls(*given)
+    if family == "normalization":
+        return normalization.calls(*given)
+    if family == "convolution":
+        return direct.calls(*given, workspace, task.boxes, task.chunk)
+    if family == "contraction":
+        return contraction.calls(*given, workspace, task.once, task.chunk)
+    return sorting.calls(*given, workspace) if family == "sort" else reduction.calls(*given, workspace)
+
+
+def workspace_of(task: Task) -> int:
+    """The bytes of workspace that a task's launches need."""
+    family = task.kernel.family
+    if family in ("elementwise", "normalization"):
+        return 0
+    if family == "reduction":
+        return reduction.workspace(task.kernel, task.sizes)
+    if family == "sort":
+        return sorting.workspace(task.kernel, task.sizes)
+    if family == "convolution":
+        return direct.workspace(task.kernel, task.sizes, task.strides, task.boxes, task.chunk)
+    return contraction.workspace(task.kernel, task.sizes, task.once, task.chunk)
