@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.workloads.inputs import NAMES, TRAINED, inputs
+from benchmarks.workloads.cases import TRAINED
+from benchmarks.workloads.inputs import inputs
 from benchmarks.workloads.ours import inference, training
 
 import flambeau as fb
 from flambeau import nn, optim
 from flambeau.counts import COUNTS
 
+NAMES = (*sorted(TRAINED), "resnet18_infer", "norm_softmax", "gelu")
 # What is left of the inputs of the larger workloads: the kernels are those of the whole ones.
 SMALLER = {
     "cnn": np.s_[:8],
