@@ -164,6 +164,7 @@ class Series:
     means: list[list[float]] = field(default_factory=list)
     last: list[float] = field(default_factory=list)
     peak: int = 0
+    once: bool = False  # too slow for more than one block
     failed: str = ""  # why it was not measured
 
     @property

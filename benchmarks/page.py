@@ -145,8 +145,7 @@ def _times(results: Results, threads: int) -> str:
             failures.setdefault(f"{mode}: {e.modes[mode]['failed']}", []).append(e.case)
             return "-"
         text = _cell(e, mode)
-        once = text and MODES[mode].framework != "flambeau" and mode not in e.peers()
-        return f"{text} *" if once else text
+        return f"{text} *" if text and e.once(mode) else text
 
     made = _grid(results, threads, cell)
     if not made:
@@ -230,8 +229,11 @@ def _rates(results: Results, workload: str, threads: int, title: Callable[[str],
         ratios += [ratio] if ratio is not None else []
         rows.append((title(e.case), *cells, share, number(ratio)))
     head = (f"GFLOP/s, {threads} thread{'s' if threads > 1 else ''}", *modes, "of the peak", "speed")
-    mean = f"\n\nGeometric mean of the speed: {geometric_mean(ratios):.2f}." if ratios else ""
-    return table(head, rows) + mean
+    notes = [f"Geometric mean of the speed: {geometric_mean(ratios):.2f}."] if ratios else []
+    given_up = [m for m in modes if any("failed" in e.modes.get(m, {}) for e in entries)]
+    if given_up:
+        notes.append(f"Too slow to wait for all of them: {', '.join(given_up)}.")
+    return f"{table(head, rows)}\n\n{' '.join(notes)}" if notes else table(head, rows)
 
 
 def _products(results: Results, threads: int) -> str:

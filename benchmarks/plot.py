@@ -26,7 +26,7 @@ _FIRST, _LAST = -4, 3  # powers of two on the axis
 def svg(results: Results, threads: int = 2) -> str:
     """The picture; empty of marks where nothing was measured."""
     entries = [e for name in (*NETWORKS, *STREAMS) for e in results.of(name, threads)]
-    height = _TOP + _ROW * len(entries) + 34
+    height = _TOP + _ROW * len(entries) + 40
     modes = [m for m in _MARKS if any(e.times(m) for e in entries)]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif" '
@@ -57,7 +57,7 @@ def _legend(modes: Sequence[str]) -> list[str]:
 
 def _axis(height: float) -> list[str]:
     parts = []
-    bottom = height - 30
+    bottom = height - 36
     for power in range(_FIRST, _LAST + 1):
         x = place(2.0**power)
         label = f"{2**power}" if power >= 0 else f"1/{2**-power}"
@@ -69,7 +69,7 @@ def _axis(height: float) -> list[str]:
             f'stroke-width="{width}"/><text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{label}</text>'
         )
     parts.append(
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{height - 2}" text-anchor="middle">'
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{height - 5}" text-anchor="middle">'
         "speed, the fastest peer being 1: further right is faster</text>"
     )
     return parts

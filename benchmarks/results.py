@@ -48,10 +48,13 @@ class Entry:
 
     def peers(self) -> list[str]:
         """The peers that were measured in all rounds."""
-        rounds = max((len(self.times(m)) for m in self.modes), default=0)
         return [
-            m for m in self.modes if MODES[m].framework != "flambeau" and len(self.times(m)) == rounds > 0
+            m for m in self.modes if MODES[m].framework != "flambeau" and self.times(m) and not self.once(m)
         ]
+
+    def once(self, mode: str) -> bool:
+        """Whether it was so slow that it was measured in one block alone."""
+        return bool(self.modes[mode].get("once"))
 
     def fastest_peer(self, plain: bool | None = None) -> str | None:
         """The peer with the least median, among those that dispatch operations one by one or do not."""
@@ -66,7 +69,7 @@ class Entry:
         ours, theirs = self.times(mode), self.times(of) if of else []
         if not ours or not theirs:
             return None
-        if len(ours) != len(theirs):  # one was so slow that it was measured once
+        if len(ours) != len(theirs):  # one was measured once
             return statistics.median(theirs) / statistics.median(ours)
         return statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
 

@@ -39,9 +39,10 @@ def inputs(name: str) -> Arrays:
 def convolution_inputs(case: Convolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images and gradients of the results, channels last, and filters as (out, in, height, width)."""
     rng = np.random.default_rng(0)
-    images = rng.standard_normal((case.batch, case.size, case.size, case.before)).astype(np.float32)
-    filters = rng.standard_normal((case.width, case.before, case.kernel, case.kernel)).astype(np.float32)
-    gradients = rng.standard_normal((case.batch, case.size, case.size, case.width)).astype(np.float32)
+    places = (case.batch, case.size, case.size)
+    images = rng.standard_normal((*places, case.before), np.float32)
+    filters = rng.standard_normal((case.width, case.before, case.kernel, case.kernel), np.float32)
+    gradients = rng.standard_normal((*places, case.width), np.float32)
     return images, filters, gradients
 
 

@@ -25,8 +25,7 @@ from benchmarks.workloads.cases import TRAINED, WORKLOADS
 # A peer is measured in one block alone where its step takes so much longer than the fastest peer's.
 _SLOW = 8.0
 _LONG = 20e-3  # and at least so many seconds
-_ENOUGH = 10  # steps after which a loss must have fallen
-_PATIENCE = {"matmul": 20.0, "conv": 25.0}  # for workloads of many cases, whatever the mode's is
+_PATIENCE = {"MLX": 10.0, "tinygrad": 10.0}  # for workloads of many cases
 _SECONDS = {"matmul": 0.3, "conv": 0.1}  # at most: there are many cases
 ALONE = (1, "matmul", "conv")  # what is also measured on one thread, beside PyTorch eager
 
@@ -69,7 +68,7 @@ def race(
     """Take the first steps one after the other, then let all that are not much too slow take turns."""
     series = []
     for e, c in pairs:
-        patience = e.patience and min(e.patience, _PATIENCE.get(workload, math.inf))
+        patience = _PATIENCE.get(e.mode, e.patience) if len(WORKLOADS[workload]) > 1 else e.patience
         s = prepared(c, case, patience)
         if s.failed:
             print(f"    {s.mode}: {s.failed}", file=sys.stderr, flush=True)
@@ -80,10 +79,12 @@ def race(
     for e, c, s in running:
         if e.peer and min(s.first[1:]) > limit:
             block(c, s, case, chosen.seconds / 2)
-            s.peak = c.ask(do="finish")["peak"]
-            if s.median <= limit:  # its first steps alone were slow
+            s.once = s.median > limit
+            if s.once:
+                s.peak = c.ask(do="finish")["peak"]
+            else:  # its first steps alone were slow
                 s.times, s.means = [], []
-    take_turns([(c, s) for _, c, s in running if not s.times], case, chosen)
+    take_turns([(c, s) for _, c, s in running if not s.once], case, chosen)
     for _, c, s in running:
         c.ask(do="forget", case=case)
         if case in TRAINED and not _falls(s):
@@ -96,10 +97,10 @@ def race(
 
 def _falls(s: Series) -> bool:
     first, last = s.first_values[0][0], s.last[0]
-    return math.isfinite(last) and (last < first or len(s.times) == 1)
+    return math.isfinite(last) and (last < first or s.once)
 
 
 def _kept(s: Series) -> dict[str, Any]:
     if s.failed:
         return {"failed": s.failed}
-    return {"times": s.times, "first": s.first[0], "peak": s.peak}
+    return {"times": s.times, "first": s.first[0], "peak": s.peak} | ({"once": True} if s.once else {})

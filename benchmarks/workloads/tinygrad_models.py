@@ -43,8 +43,9 @@ class Lstm:
 
     def __call__(self, x: Any) -> Any:
         state, hidden = None, []
-        for now in self.embedding(x).unbind(1):
-            state = self.cell(now, state)
+        embedded = self.embedding(x)
+        for t in range(x.shape[1]):
+            state = self.cell(embedded[:, t], state)
             hidden.append(state[0])
         return self.out(Tensor.stack(*hidden, dim=1))
 

@@ -33,7 +33,8 @@ def test_a_ratio_is_the_median_of_those_within_rounds() -> None:
 
 
 def test_what_was_measured_once_is_no_fastest_peer() -> None:
-    e = Entry(**entry(ours=[1.0, 1.0], eager=[0.5], jax=[2.0, 2.0]))
+    once = {"times": [0.5], "first": 0.5, "peak": 1, "once": True}
+    e = Entry(**entry(ours=[1.0, 1.0], eager=once, jax=[2.0, 2.0]))
     assert e.fastest_peer() == "JAX"
     assert e.speed("PyTorch eager", "JAX") == 4.0
     assert e.best_of_ours == "flambeau"
