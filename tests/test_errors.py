@@ -515,14 +515,15 @@ def test_negative_powers_of_integers() -> None:
 
 @pytest.mark.usefixtures("both_executors")
 def test_what_numpy_raises_names_operation_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flambeau.primitives.sorting import sort_p
+    """What NumPy computes in every executor; the compiler writes kernels for most other operations."""
+    from flambeau.primitives.fft import fft_p
 
     def overflowing(*_: Any, **__: Any) -> Any:
         raise OverflowError("too large to convert")
 
-    monkeypatch.setattr(sort_p, "reference", overflowing)
-    made = fb.sort(X * 2.0)
-    with pytest.raises(FlambeauError, match=r"sort: too large .*float32\[3, 4\]\n  at test_errors\.py"):
+    monkeypatch.setattr(fft_p, "reference", overflowing)
+    made = fb.fft.rfft(X * 2.0)
+    with pytest.raises(FlambeauError, match=r"fft: too large .*float32\[3, 4\]\n  at test_errors\.py"):
         made.numpy()
 
 
