@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,19 +66,28 @@ def errors(got: np.ndarray, exact: np.ndarray) -> np.ndarray:
     return np.where(right & ~np.isfinite(rounded), 0.0, error)
 
 
-def worst(name: str, x: np.ndarray, target: Target | None = None) -> tuple[float, float]:
-    """The largest error and where it is."""
+class Found(NamedTuple):
+    """The largest error, the argument where it is, and the share of results that are not the nearest."""
+
+    error: float
+    at: float
+    missed: float
+
+
+def worst(name: str, x: np.ndarray, target: Target | None = None) -> Found:
+    """What is found at given arguments."""
     with np.errstate(all="ignore"):
         found = errors(evaluate(name, float32, x, target=target), IN_FLOAT64[name](x.astype(np.float64)))
     at = int(found.argmax())
-    return float(found[at]), float(x[at])
+    return Found(float(found[at]), float(x[at]), float(np.mean(found > 0.5)))
 
 
-def worst_of_all(name: str, step: int = 1) -> tuple[float, float]:
-    """The largest error over all float32 arguments, or every so many of them, and where it is."""
+def over_all(name: str, step: int = 1) -> Found:
+    """What is found at all float32 arguments, or every so many of them."""
     block = 1 << 20
-    largest = (0.0, 0.0)
+    parts = []
     for start in range(0, 1 << 32, block * step):
         x = np.arange(start, start + block * step, step, dtype=np.uint64).astype(np.uint32).view(np.float32)
-        largest = max(largest, worst(name, x))
-    return largest
+        parts.append(worst(name, x))
+    largest = max(parts)
+    return Found(largest.error, largest.at, sum(part.missed for part in parts) / len(parts))
