@@ -1,7 +1,7 @@
 """Measures the errors of the elementary functions at every float32 argument, into docs/numerics.md.
 
-    PYTHONPATH=src:. python tools/measure_functions.py                # all functions: about an hour on one core
-    PYTHONPATH=src:. python tools/measure_functions.py exp tanh       # these rows alone
+PYTHONPATH=src:. python tools/measure_functions.py              # all functions: ten minutes
+PYTHONPATH=src:. python tools/measure_functions.py exp tanh     # these rows alone
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def put(page: str, made: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="functions (all)", choices=[[], *IN_FLOAT64])
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.compiler.exact import IN_FLOAT64, Found, worst
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,9 @@ def test_the_worst_case_is_as_bad_as_the_page_says_and_no_other_is_worse(name: s
     at = np.array([float.fromhex(row.at)], np.float32)
     assert f"{worst(name, at).error:.3f}" == row.error
     bits = np.random.default_rng(8).integers(0, 2**32, 100_000, dtype=np.uint32)
-    sampled = worst(name, np.concatenate([bits.view(np.float32), np.linspace(-9, 9, 50_001, dtype=np.float32)]))
+    sampled = worst(
+        name, np.concatenate([bits.view(np.float32), np.linspace(-9, 9, 50_001, dtype=np.float32)])
+    )
     assert sampled.error <= float(row.error) + 5e-4
 
 
