@@ -214,8 +214,19 @@ def _infer_cast(x: TensorType, *, dtype: DType) -> TensorType:
 
 
 def _ref_cast(x: np.ndarray, *, dtype: DType) -> np.ndarray:
+    """Numbers no integer of ``dtype`` can hold become its nearest end, NaN becomes 0.
+
+    NumPy leaves these to the processor, and the same bits are wanted on every machine.
+    """
     with np.errstate(all="ignore"):
-        return x.astype(dtype.numpy)
+        result = x.astype(dtype.numpy)
+        if dtype.kind in ("int", "uint") and x.dtype.kind not in "biu":
+            ends = np.iinfo(dtype.numpy)
+            numbers = x.astype(np.float64)
+            result = np.where(numbers >= float(ends.max), dtype.numpy.type(ends.max), result)
+            result = np.where(numbers <= float(ends.min), dtype.numpy.type(ends.min), result)
+            result = np.where(np.isnan(numbers), dtype.numpy.type(0), result)
+    return result
 
 
 cast_p = Primitive(
