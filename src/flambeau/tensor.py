@@ -467,6 +467,7 @@ class Tensor(Methods):
         array = self.numpy()
         if copy is False and (max_version is None or max_version[0] < 1):
             # asked for by name: the old protocol has no other way than memory that could be written to
+            self._value.data.lend()
             array = self._value.data.view(self.dtype, self.shape)
         if copy is None and (max_version is None or max_version[0] < 1):
             copy = True  # a reader of the old protocol could not see that the memory is read-only

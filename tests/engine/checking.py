@@ -129,11 +129,13 @@ class CheckedExecutor:
 
         return entry
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> Any:
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> Any:
         verify(graph)
         graph = compact(graph)
         verify(graph)
-        executable = self.inner.prepare(graph, donated, numbers)
+        executable = self.inner.prepare(graph, donated, numbers, weights)
         check_places(executable)
         self.coverage.count(graph, partitions.partition(graph, supports))
         return _Checked(self, graph, executable)

@@ -225,9 +225,9 @@ def _contractions(training: Training, step: object) -> list[int]:
     found: list[int] = []
 
     class Watching(NativeExecutor):
-        def prepare(self, graph, donated, numbers):  # type: ignore[no-untyped-def]
+        def prepare(self, graph, donated, numbers, weights):  # type: ignore[no-untyped-def]
             found.append(sum(n.primitive.name == "dot_general" for n in graph.nodes))
-            return super().prepare(graph, donated, numbers)
+            return super().prepare(graph, donated, numbers, weights)
 
     token = executors._ACTIVE.set(Watching())
     try:

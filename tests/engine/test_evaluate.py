@@ -35,9 +35,9 @@ class Watching(NativeExecutor):
         super().__init__()
         self.programs: list[list[str]] = []
 
-    def prepare(self, graph, donated, numbers):  # type: ignore[no-untyped-def]
+    def prepare(self, graph, donated, numbers, weights):  # type: ignore[no-untyped-def]
         self.programs.append([n.primitive.name for n in graph.nodes if n.primitive.name != "constant"])
-        return super().prepare(graph, donated, numbers)
+        return super().prepare(graph, donated, numbers, weights)
 
 
 @pytest.fixture

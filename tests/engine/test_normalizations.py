@@ -32,8 +32,8 @@ class Counting:
         self.inner = NativeExecutor()
         self.families: list[Counter[str]] = []
 
-    def prepare(self, graph: Any, donated: frozenset[int], numbers: int) -> Any:
-        made = self.inner.prepare(graph, donated, numbers)
+    def prepare(self, graph: Any, donated: frozenset[int], numbers: int, weights: frozenset[int]) -> Any:
+        made = self.inner.prepare(graph, donated, numbers, weights)
         steps = [step for step in made.plan.steps if not isinstance(step, HostStep)]
         calls = [call for step in (*steps, made.plan.overwriting) for call in step]
         self.families.append(Counter(call.entry.partition("_")[0] for call in calls))

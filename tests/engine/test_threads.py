@@ -125,8 +125,8 @@ def test_an_input_being_taken_over_is_not_read_by_others() -> None:
     ran, answered = threading.Event(), threading.Event()
 
     class Slow(NativeExecutor):
-        def prepare(self, graph, donated, numbers):  # type: ignore[no-untyped-def]
-            inner = super().prepare(graph, donated, numbers)
+        def prepare(self, graph, donated, numbers, weights):  # type: ignore[no-untyped-def]
+            inner = super().prepare(graph, donated, numbers, weights)
             return SimpleNamespace(submit=lambda inputs: self.submit(inner, inputs))
 
         def submit(self, inner, inputs):  # type: ignore[no-untyped-def]

@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flambeau.compiler import contraction
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks, fills_vectors
 from flambeau.compiler.groups import Partition
 from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
-from flambeau.compiler.launches import launches, workspace_of
+from flambeau.compiler.launches import launches, packed_key, packed_of, workspace_of
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import move_tasks
 from flambeau.compiler.normalization_task import normalization_task
 from flambeau.compiler.ordering import order_tasks
+from flambeau.compiler.packs import LEAST, Pack
 from flambeau.compiler.partition import CONTRACTIONS, ORDERING
 from flambeau.compiler.running import whole_tasks
 from flambeau.compiler.tasks import (
@@ -53,15 +53,19 @@ class Schedule:
     host steps, in order; ``overwriting`` are the operations from the first that writes to an input on.
     ``once`` is what the body of a loop does before the first step.
 
+    ``packs`` are operands that stay from run to run, packed where that has not been done.
+
     Slots: the arena, then the inputs, then ``fresh`` outputs (bytes each), then results of host
-    calls, then what moves in loops.  ``results`` says per output of the graph which slot holds it;
-    ``reused`` maps a fresh slot to the input slot whose memory it takes over.  ``status`` is the slot
-    of the status word, where a kernel may fail, and ``failures`` say what its values from 1 on mean.
+    calls, then what moves in loops and what is packed.  ``results`` says per output of the graph which
+    slot holds it; ``reused`` maps a fresh slot to the input slot whose memory it takes over.  ``status``
+    is the slot of the status word, where a kernel may fail, and ``failures`` say what its values from 1
+    on mean.
     """
 
     constants: list[HostStep] = field(default_factory=list)
     steps: list[list[Op] | HostStep] = field(default_factory=list)
     once: list[Op] = field(default_factory=list)
+    packs: list[Pack] = field(default_factory=list)
     overwriting: list[Op] = field(default_factory=list)
     arena: int = 0
     slots: int = 0
@@ -85,15 +89,24 @@ class Schedule:
 
 Entry = Callable[[Kernel], str]
 _NO_WORKSPACE = Pointer(ARENA)
+# Keys of memory that is no value, by task: its workspace, and what it finds packed at each step of a loop.
+_SCRATCH, _PACKED = -(1 << 40), -(1 << 41)
 _COUNTING = ("elementwise", "reduction", "normalization")  # kernels that can count
 
 
 class _Scheduler(Values):
     def __init__(
-        self, graph: Graph, partition: Partition, donated: frozenset[int], numbers: int, entry: Entry
+        self,
+        graph: Graph,
+        partition: Partition,
+        donated: frozenset[int],
+        numbers: int,
+        entry: Entry,
+        weights: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__(graph, partition)
         self.donated = donated
+        self.weights = frozenset([graph.inputs[i] for i in weights])
         self.numbers = frozenset(graph.inputs[len(graph.inputs) - numbers :])
         self.entry = entry
         self.failures: list[Failure] = []
@@ -195,14 +208,21 @@ class _Scheduler(Values):
                     a = self._channels_inside(a)
                 given = self.graph, group, self.sources, a, b, self._copy, self._padded
                 for task in convolution_tasks(*given):
+                    self._pack_once(task)
                     self._add(task)
                 return
             product = product_of(self.graph, root, a, b)
             task = contraction_task(self.graph, group, self.sources, product, self._copy)
-            right = task.operands[1]
-            stays = isinstance(right, View) and right.base in self.staying
-            task.once = stays and contraction.packs_alone(task.kernel, task.sizes, task.strides)
+            self._pack_once(task)
         self._add(task)
+
+    def _pack_once(self, task: Task) -> None:
+        """Let a task find its second operand packed, if that stays."""
+        if task.kernel.family in ("contraction", "convolution"):
+            if task.right in self.staying:
+                task.once = packed_of(task) > 0
+            elif task.right in self.weights:
+                task.once = packed_of(task) >= LEAST
 
     def _control(self, node: Node, partitions: Sequence[Partition]) -> None:
         operands: list[Operand] = []
@@ -294,17 +314,18 @@ class _Scheduler(Values):
             if v not in place:
                 sizes[v], born[v], dies[v] = self._bytes(v), t, last.get(v, t)
         scratch: dict[int, int] = {}
+        packed: dict[int, int] = {}
         for t, task in enumerate(self.tasks):
             need = _workspace(task)
             if need:
-                key = -(1 << 40) - t
-                scratch[t] = key
+                key = scratch[t] = _SCRATCH - t
                 sizes[key], born[key], dies[key] = need, t, t
-                if isinstance(task, Task) and task.once:  # what was packed stays there
-                    born[key], dies[key] = 0, len(self.tasks)
+            if isinstance(task, Task) and task.once and task.right in self.staying:
+                key = packed[t] = _PACKED - t
+                sizes[key], born[key], dies[key] = packed_of(task), 0, len(self.tasks)
         offsets, schedule.arena = plan_arena(sizes, born, dies)
         for v in sizes:
-            if v > -(1 << 40):
+            if v > _SCRATCH:
                 place[v] = Pointer(ARENA, offsets[v])
         for task in self.tasks:
             for base in _reads(task):
@@ -327,10 +348,14 @@ class _Scheduler(Values):
             if isinstance(task, ControlTask):
                 calls.extend(task.operations(place, workspace, self._new_slot, self._calls))
             else:
-                made = self._calls(task, place, workspace)
-                if task.once:
+                if t in packed:
+                    made = self._calls(task, place, workspace, Pointer(ARENA, offsets[packed[t]]))
                     schedule.once.extend(made[:-1])
                     made = made[-1:]
+                elif task.once:
+                    made = self._with_pack(task, place, workspace, schedule.packs)
+                else:
+                    made = self._calls(task, place, workspace)
                 calls.extend(made)
             schedule.kernels += 1
             if self.units is not None:
@@ -368,9 +393,27 @@ class _Scheduler(Values):
         return {self.graph.inputs[i] for i in self.donated}
 
     def _calls(
-        self, task: Task, place: Mapping[int, Pointer], workspace: Pointer = _NO_WORKSPACE
+        self,
+        task: Task,
+        place: Mapping[int, Pointer],
+        workspace: Pointer = _NO_WORKSPACE,
+        packed: Pointer | None = None,
     ) -> list[Call]:
-        return launches(task, self.entry(task.kernel), place, workspace)
+        return launches(task, self.entry(task.kernel), place, workspace, packed)
+
+    def _with_pack(
+        self, task: Task, place: Mapping[int, Pointer], workspace: Pointer, packs: list[Pack]
+    ) -> list[Call]:
+        """The calls of a task whose second operand is one of ``packs``, which it is added to."""
+        source = place[task.right].slot
+        key = packed_key(task, self.entry(task.kernel))
+        for pack in packs:
+            if (pack.source, pack.key) == (source, key):
+                return self._calls(task, place, workspace, Pointer(pack.slot))[-1:]
+        slot = self._new_slot()
+        *calls, product = self._calls(task, place, workspace, Pointer(slot))
+        packs.append(Pack(source, slot, key, packed_of(task), calls))
+        return [product]
 
 
 def _reads(task: AnyTask) -> list[int]:
@@ -405,12 +448,14 @@ def schedule(
     numbers: int,
     entry: Entry,
     units: bool = False,
+    weights: frozenset[int] = frozenset(),
 ) -> Schedule:
     """Lay out ``graph`` for its sizes; ``entry(kernel)`` names a kernel's machine code.
 
-    The last ``numbers`` inputs are numbers, not buffers.  With ``units`` the schedule says what its
+    The last ``numbers`` inputs are numbers, not buffers; ``weights`` are inputs whose contents stay from run
+    to run as a rule.  With ``units`` the schedule says what its
     tasks came from.
     """
-    scheduler = _Scheduler(graph, partition, donated, numbers, entry)
+    scheduler = _Scheduler(graph, partition, donated, numbers, entry, weights)
     scheduler.units = [] if units else None
     return scheduler.run()

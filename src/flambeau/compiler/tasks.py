@@ -33,7 +33,8 @@ Place = View | Part | int
 class Task:
     """A kernel, its sizes, and per operand a view (read), or the number or part of the value it writes.
 
-    ``once`` says that its second operand stays through all steps of a loop, and is packed before it;
+    ``once`` says that its second operand stays, through all steps of a loop or from one run to the next, and
+    is packed once for all of them;
     ``boxes`` are what a convolution's positions fall into; ``chunk`` is how long chains of a contraction are,
     those of a convolution in channels.
     """
@@ -49,6 +50,13 @@ class Task:
     @property
     def reads(self) -> list[int]:
         return [o.base for o in self.operands if isinstance(o, View) and o.base != NOWHERE]
+
+    @property
+    def right(self) -> int:
+        """The value that the second operand of a contraction or convolution is a view of."""
+        view = self.operands[1]
+        assert isinstance(view, View)
+        return view.base
 
     @property
     def writes(self) -> list[int]:

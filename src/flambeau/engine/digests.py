@@ -297,7 +297,9 @@ class RecordingExecutor:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> _Recorded:
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> _Recorded:
         return _Recorded(self.names, graph, donated, numbers)
 
 

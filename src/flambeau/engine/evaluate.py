@@ -127,7 +127,11 @@ class Plan:
         self.executor = active_executor()
         self.executable: Executable | None = None
         if program.nodes or slot:
-            self.executable = self.executor.prepare(program, frozenset(self.donated), len(self.scalars))
+            # Parameters change after each step that takes gradients, and between other programs hardly ever.
+            steady = () if self.sources else [i for i, p in enumerate(self.leaves) if flat.needs_grad[p]]
+            self.executable = self.executor.prepare(
+                program, frozenset(self.donated), len(self.scalars), frozenset(steady) - set(self.donated)
+            )
         COUNTS.plans += 1
 
     def run(self, tape: Tape, values: list[Value]) -> Callable[[], None] | None:

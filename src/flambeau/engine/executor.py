@@ -41,8 +41,14 @@ class Executor(Protocol):
 
     name: str
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> Executable:
-        """The last ``numbers`` inputs come as Python numbers; ``donated`` inputs may be overwritten."""
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> Executable:
+        """The last ``numbers`` inputs come as Python numbers; ``donated`` inputs may be overwritten.
+
+        ``weights`` are inputs that will hold the same from run to run, as a rule: what depends on them
+        alone may be kept with their buffers.
+        """
         ...
 
 

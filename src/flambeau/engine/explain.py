@@ -47,11 +47,11 @@ class _Explained:
 
     __slots__ = ("addresses", "graph", "native", "plan")
 
-    def __init__(self, graph: Graph, donated: frozenset[int], numbers: int) -> None:
+    def __init__(self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int]) -> None:
         native: Any = executor("llvm")
         assert isinstance(native, NativeExecutor)
         self.graph = compact(graph)
-        self.plan = native.plan(self.graph, donated, numbers, units=True)
+        self.plan = native.plan(self.graph, donated, numbers, weights, units=True)
         self.addresses = native.kernels.load()
         self.native = _Timed(self.graph, self.plan, self.addresses, numbers)
         for unit in self.plan.units:
@@ -96,6 +96,7 @@ class _Explained:
             saved=saved,
             copied=copied,
             packed=packed,
+            weights=sum(pack.nbytes for pack in self.plan.packs),
             results=sum(made),
             residuals=sum(made[at] for at in kept),
             in_place=sum(self.plan.fresh[slot] for slot in self.plan.reused),
@@ -108,8 +109,10 @@ class ExplainingExecutor:
 
     name = "explaining"
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> _Explained:
-        return _Explained(graph, donated, numbers)
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> _Explained:
+        return _Explained(graph, donated, numbers, weights)
 
 
 EXPLAINING = ExplainingExecutor()

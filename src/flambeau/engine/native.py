@@ -187,6 +187,7 @@ class NativeExecutable:
         "last",
         "leaves",
         "numbers",
+        "packs",
         "plan",
         "results",
         "steps",
@@ -214,6 +215,7 @@ class NativeExecutable:
                 self.steps.append(_Host(step, inputs, self._slots(step)))
             elif step:
                 self.steps.append(Program(step, addresses, plan.slots, plan.status))
+        self.packs = [(pack, Program(pack.calls, addresses, plan.slots)) for pack in plan.packs]
         self.last: Program | None = None  # overwrites inputs
         if plan.overwriting:
             self.last = Program(plan.overwriting, addresses, plan.slots)
@@ -234,7 +236,11 @@ class NativeExecutable:
             bases += at
             held += [None] * len(at)
         for nbytes, source in self.fresh:
-            buffer = Buffer(nbytes) if source is None else held[source]
+            if source is None:
+                buffer = Buffer(nbytes)
+            else:
+                buffer = held[source]
+                buffer.forms = None  # of what it held until now
             held.append(buffer)
             bases.append(buffer.ptr)
         if self.hosts:
@@ -248,7 +254,23 @@ class NativeExecutable:
             status = Buffer(16)
             status.view(np.int64, (2,))[:] = 0
             bases[self.plan.status] = status.ptr
+        if self.packs:
+            self._pack(bases, held)
         return bases, held, status, numbers
+
+    def _pack(self, bases: list[int], held: list[Any]) -> None:
+        """Give slots of packed operands what is kept with the buffers of these, packing what is not yet."""
+        for pack, program in self.packs:
+            source: Buffer = held[pack.source]
+            form = None if source.forms is None else source.forms.get(pack.key)
+            if form is None:
+                form = Buffer(pack.nbytes)
+                bases[pack.slot] = form.ptr
+                program.run(bases)
+                COUNTS.launches += program.calls
+                source.keep(pack.key, form)
+            held[pack.slot] = form
+            bases[pack.slot] = form.ptr
 
     def submit(self, inputs: Sequence[Any]) -> Pending:
         bases, held, status, numbers = self.bind(inputs)
@@ -328,12 +350,21 @@ class NativeExecutor:
         self.kernels = Kernels()
         self.partitions: dict[Any, Partition] = {}
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> NativeExecutable:
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> NativeExecutable:
         graph = compact(graph)
-        plan = self.plan(graph, donated, numbers)
+        plan = self.plan(graph, donated, numbers, weights)
         return NativeExecutable(graph, plan, self.kernels.load(), numbers)
 
-    def plan(self, graph: Graph, donated: frozenset[int], numbers: int, units: bool = False) -> Schedule:
+    def plan(
+        self,
+        graph: Graph,
+        donated: frozenset[int],
+        numbers: int,
+        weights: frozenset[int] = frozenset(),
+        units: bool = False,
+    ) -> Schedule:
         """The schedule of a compact graph; with ``units`` it says what its tasks came from."""
         key = structure(graph)
         found = self.partitions.get(key)
@@ -342,7 +373,7 @@ class NativeExecutor:
                 self.partitions.clear()
             found = self.partitions[key] = partition(graph, supports)
             COUNTS.partitions += 1
-        return schedule(graph, found, donated, numbers, self.kernels.entry, units)
+        return schedule(graph, found, donated, numbers, self.kernels.entry, units, weights)
 
 
 def supports(op: str, dtype: DType, operands: tuple[DType, ...]) -> bool:

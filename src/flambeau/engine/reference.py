@@ -48,5 +48,7 @@ class ReferenceExecutor:
 
     name = "reference"
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> _Interpreted:
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> _Interpreted:
         return _Interpreted(graph)

@@ -68,7 +68,8 @@ class Memory:
 
     ``arena`` holds intermediate values; values in it that the forward pass makes and the backward pass
     reads have ``saved`` bytes, copies with padding or in another order ``copied``, and packed operands and
-    partial results of one kernel at most ``packed``.  ``results`` are what it makes, of which
+    partial results of one kernel at most ``packed``.  Weights that stay from run to run are kept packed
+    beside them, ``weights`` bytes in all.  ``results`` are what it makes, of which
     ``residuals`` are kept for a gradient alone; ``in_place`` bytes of its inputs are overwritten;
     ``constants`` are kept with the program.
     """
@@ -77,6 +78,7 @@ class Memory:
     saved: int = 0
     copied: int = 0
     packed: int = 0
+    weights: int = 0
     results: int = 0
     residuals: int = 0
     in_place: int = 0

@@ -219,12 +219,13 @@ class Buffer:
     [[1.0, 1.0], [1.0, 1.0]]
     """
 
-    __slots__ = ("__weakref__", "_kind", "_owner", "nbytes", "ptr")
+    __slots__ = ("__weakref__", "_kind", "_owner", "forms", "nbytes", "ptr")
 
     ptr: int
     nbytes: int
     _owner: object
     _kind: _SizeClass | None
+    forms: dict[Any, Buffer] | None  # other forms of the contents, where these were kept
 
     def __init__(self, nbytes: int, _state: _Allocator = _allocator) -> None:
         # Set first: __del__ runs even when this fails.
@@ -239,6 +240,7 @@ class Buffer:
         except IndexError:
             self.ptr = _state.grow(kind)
         self.nbytes = nbytes
+        self.forms = None
         self._kind = kind
         live = _state.live = _state.live + kind.size
         if live > _state.peak:
@@ -265,12 +267,30 @@ class Buffer:
         buffer._owner = owner
         buffer.ptr = ptr
         buffer.nbytes = nbytes
+        buffer.forms = None
         return buffer
 
     @property
     def borrowed(self) -> bool:
         """Whether the memory belongs to someone else."""
         return self._kind is None
+
+    def keep(self, key: Any, form: Buffer) -> None:
+        """Remember another form of the contents, such as a weight in the order that a kernel reads it in.
+
+        Nothing is kept of memory that others may write to.  Who overwrites the contents sets ``forms``
+        to None; beyond a few forms, those before are forgotten.
+        """
+        if self._kind is None or self.forms is LENT:
+            return
+        forms = self.forms
+        if forms is None or len(forms) >= _MANY_FORMS:
+            forms = self.forms = {}
+        forms[key] = form
+
+    def lend(self) -> None:
+        """Say that others may write to the memory from now on, at any time."""
+        self.forms = LENT
 
     def view(
         self,
@@ -313,6 +333,9 @@ class Buffer:
     def __repr__(self) -> str:
         return f"Buffer({self.nbytes} bytes at {self.ptr:#x}{', borrowed' if self.borrowed else ''})"
 
+
+LENT: dict[Any, Buffer] = {}  # the forms, none of them, of memory that others may write to
+_MANY_FORMS = 4
 
 # Sizes seen so far, to find the class of one in a single step; forgotten when there are too many.
 _sizes: dict[int, _SizeClass] = {}

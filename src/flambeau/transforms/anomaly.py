@@ -64,7 +64,9 @@ class WatchingExecutor:
 
     name = "watching"
 
-    def prepare(self, graph: Graph, donated: frozenset[int], numbers: int) -> _Watched:
+    def prepare(
+        self, graph: Graph, donated: frozenset[int], numbers: int, weights: frozenset[int] = frozenset()
+    ) -> _Watched:
         return _Watched(graph)
 
 

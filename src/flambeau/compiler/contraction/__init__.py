@@ -9,7 +9,7 @@ come to, so no size but K, no number of threads and no vector width can change a
 ``gemm`` the loops around all of them, and ``blocking`` chooses block sizes from a call's sizes.
 """
 
-from flambeau.compiler.contraction.blocking import calls, packs_alone, workspace
+from flambeau.compiler.contraction.blocking import calls, packed, packed_sizes, packs_alone, workspace
 from flambeau.compiler.contraction.module import lower
 
-__all__ = ["calls", "lower", "packs_alone", "workspace"]
+__all__ = ["calls", "lower", "packed", "packed_sizes", "packs_alone", "workspace"]

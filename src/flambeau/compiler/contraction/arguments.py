@@ -1,7 +1,7 @@
 """The arguments of a contraction's calls: written by ``blocking``, read by the generated code.
 
-Both entries of a kernel take the same ones.  The order is: an address per operand, the
-workspace, the sizes (batch axes, M, N, K), the strides of class ANY, then ``BLOCKING`` and, for A
+Both entries of a kernel take the same ones.  The order is: an address per operand, that of all of B
+packed, the workspace, the sizes (batch axes, M, N, K), the strides of class ANY, then ``BLOCKING`` and, for A
 and for B, how many different matrices there are along each batch axis and the elements between
 their packed copies.  Where columns or depth are spread over several axes, the sizes of these
 follow: of the columns as B is read, of the columns as results are written, and of the depth.
@@ -23,7 +23,7 @@ BLOCKING = (
     "units",  # blocks in all batches
     "units_per_tile",
     "a_mode",  # one of the A_ constants below
-    "packed_a",  # bytes from the workspace's start to packed A; packed B is at its start
+    "packed_a",  # bytes from the workspace's start to packed A
     "a_step",  # elements between the steps of K of a packed A
     "b_mode",  # one of the B_ constants below
     "keep",  # 1: unfinished chains of a whole block are kept, 0: of one micro-kernel
@@ -62,7 +62,7 @@ class Inputs:
         axes = self._axes = axes_of(kernel)
         batches = range(axes.batch)
         self._batches = axes.batch
-        names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["workspace"]
+        names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["packed", "workspace"]
         names += [f"batch {i}" for i in batches] + ["m", "n", "k"]
         names += [
             f"stride {i} {axis}"
@@ -105,6 +105,10 @@ class Inputs:
     def pointer(self, operand: int) -> Value:
         """The address of an operand."""
         return self._load("ptr", f"pointer {operand}")
+
+    def packed(self) -> Value:
+        """The address of all of B, packed."""
+        return self._load("ptr", "packed")
 
     def workspace(self, offset: Value | None = None) -> Value:
         """The address ``offset`` bytes into the workspace."""

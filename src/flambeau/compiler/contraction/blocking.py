@@ -174,7 +174,7 @@ def _round_up(number: int, unit: int) -> int:
 class Scratch(NamedTuple):
     """Where things lie in the workspace: bytes, but for ``a_step`` and ``keep_column``."""
 
-    packed_a: int  # from the start; packed B is at the start
+    packed_a: int  # from the start; packed B is at the start, where it has no memory of its own
     tiles: int  # from the start
     tile: int  # of each tile's own part
     chains: int  # within it
@@ -187,13 +187,24 @@ class Scratch(NamedTuple):
 
 
 def make_scratch(
-    facts: Facts, p: Plan, copies: Sequence[int], batches: int, m: int, n: int, k: int, chunk: int
+    facts: Facts,
+    p: Plan,
+    copies: Sequence[int],
+    batches: int,
+    m: int,
+    n: int,
+    k: int,
+    chunk: int,
+    apart: bool,
 ) -> Scratch:
-    """Lays out the workspace; ``copies`` are the numbers of different matrices among A and among B."""
+    """Lays out the workspace; ``copies`` are the numbers of different matrices among A and among B.
+
+    With ``apart`` packed B lies elsewhere.
+    """
     item = facts.item
     row_blocks, column_blocks = -(-m // p.rows), -(-n // p.columns)
     tiles = -(-batches * row_blocks * column_blocks // p.units_per_tile)
-    b_size = copies[1] * _round_up(n, _COLUMN_BYTES // item) * k * item if p.b_mode == B_AHEAD else 0
+    b_size = copies[1] * _packed_bytes(facts, n, k) if p.b_mode == B_AHEAD and not apart else 0
     a_step = _round_up(p.rows, 16) + 16
     a_size = copies[0] * row_blocks * k * a_step * item if p.a_mode == A_AHEAD else 0
     unfinished = p.depth < k
@@ -232,8 +243,29 @@ def packs_alone(kernel: Kernel, sizes: tuple[int, ...], strides: tuple[tuple[int
     return not facts.spread and p.a_mode != A_AHEAD and p.b_mode != B_IN_PLACE
 
 
-def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False, chunk: int = CHUNK) -> int:
-    """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides."""
+def packed(kernel: Kernel, sizes: tuple[int, ...]) -> int:
+    """The bytes, aligned to 64, of all of B where it is packed apart from the workspace."""
+    batch, _, columns, depths = axes_of(kernel).split(sizes)
+    facts = facts_of(kernel)
+    copies = math.prod(_different(facts.b_moves, batch))
+    return copies * _packed_bytes(facts, math.prod(columns), math.prod(depths))
+
+
+def packed_sizes(kernel: Kernel, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that the order of packed B depends on: all but that of the rows."""
+    batch, _, columns, depths = axes_of(kernel).split(sizes)
+    return (*batch, *columns, *depths)
+
+
+def _packed_bytes(facts: Facts, n: int, k: int) -> int:
+    return _round_up(n, _COLUMN_BYTES // facts.item) * k * facts.item
+
+
+def workspace(kernel: Kernel, sizes: tuple[int, ...], apart: bool = False, chunk: int = CHUNK) -> int:
+    """The bytes, aligned to 64, that ``calls`` of these sizes may use, whatever the strides.
+
+    With ``apart`` all of B is packed, but elsewhere.
+    """
     batch, m, columns, depths = axes_of(kernel).split(sizes)
     n, k = math.prod(columns), math.prod(depths)
     if not math.prod(batch) * m * n:
@@ -244,8 +276,8 @@ def workspace(kernel: Kernel, sizes: tuple[int, ...], ahead: bool = False, chunk
         batches = math.prod(batch)
         copies = math.prod(_different(facts.a_moves, batch)), math.prod(_different(facts.b_moves, batch))
         for step in (_A_STEP_BYTES, _A_STEP_BYTES + 1):
-            p = make_plan(facts, batches, m, n, k, step, step, ahead)
-            needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k, chunk).total)
+            p = make_plan(facts, batches, m, n, k, step, step, apart)
+            needed = max(needed, make_scratch(facts, p, copies, batches, m, n, k, chunk, apart).total)
         if facts.spread or not batch or facts.b_moves[len(batch) - 1]:
             return needed
         m *= batch.pop()
@@ -258,12 +290,13 @@ def calls(
     strides: tuple[tuple[int, ...], ...],
     pointers: tuple[Pointer | int, ...],
     workspace: Pointer,
-    ahead: bool = False,
+    place: Pointer | None = None,
     chunk: int = CHUNK,
 ) -> list[Call]:
     """The launches that run a kernel once, in order; none where there is no output element.
 
-    With ``ahead`` the first launch packs all of B, for one or more of the second.  Chains are ``chunk`` long.
+    With a ``place``, as many bytes as ``packed`` says, the first launch packs all of B there, for one or
+    more of the second.  Chains are ``chunk`` long.
 
     ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
     axis; ``pointers`` one address per operand; ``workspace`` is as many bytes, aligned to 64, as
@@ -275,6 +308,7 @@ def calls(
         return []
     facts = facts_of(kernel)
     item = facts.item
+    apart = place is not None
     axes = len(batch)
     spread: tuple[int, ...] = ()
     if facts.spread:
@@ -282,10 +316,10 @@ def calls(
     elif batch:
         m = _merge(facts, batch, m, strides)
     batches = math.prod(batch)
-    p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1], ahead)
+    p = make_plan(facts, batches, m, n, k, strides[0][-1], strides[1][-1], apart)
     a_batch, b_batch = _different(facts.a_moves, batch), _different(facts.b_moves, batch)
     copies = math.prod(a_batch), math.prod(b_batch)
-    s = make_scratch(facts, p, copies, batches, m, n, k, chunk)
+    s = make_scratch(facts, p, copies, batches, m, n, k, chunk, apart)
     if merged := axes - len(batch):
         ones = [1] * merged
         batch, a_batch, b_batch = batch + ones, a_batch + ones, b_batch + ones
@@ -297,7 +331,7 @@ def calls(
     b_tiles = copies[1] * depth_tiles * -(-padded // pack_columns) if p.b_mode == B_AHEAD else 0
     a_tiles = copies[0] * depth_tiles * row_blocks if p.a_mode == A_AHEAD else 0
     args: tuple[Pointer | int, ...] = (
-        *pointers, workspace, *batch, m, n, k, *stride_args(kernel, strides),
+        *pointers, place or workspace, workspace, *batch, m, n, k, *stride_args(kernel, strides),
         p.rows, p.columns, p.depth, chunk, row_blocks, column_blocks, units, p.units_per_tile,
         p.a_mode, s.packed_a, s.a_step, p.b_mode, s.keep, s.keep_column,
         s.tiles, s.tile, s.chains, s.sums, s.a,

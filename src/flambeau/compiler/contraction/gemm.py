@@ -123,8 +123,7 @@ class Packing:
         stop = f.min(f.add(n0, pack_columns), inputs.number("n"))
         column, step = inputs.stride(1, -2), inputs.stride(1, -1)
         source = address(f, inputs.pointer(1), element, *pairs(batch, inputs.batch_strides(1)), (k0, step))
-        packed = inputs.workspace()
-        target = address(f, packed, element, *pairs(batch, inputs.numbers("b_strides")), (k0, width))
+        target = address(f, inputs.packed(), element, *pairs(batch, inputs.numbers("b_strides")), (k0, width))
         zero = f.i64(0)
         with f.loop(n0, stop, self.shape.width) as panel:
             read = address(f, source, element, (panel.index, column))
@@ -199,7 +198,7 @@ class Product:
         if self.transposes:
             by_block = f.icmp("eq", inputs.number("b_mode"), f.i64(B_BY_BLOCK))
             self.single = f.binary("and", by_block, f.icmp("eq", self.rows, f.i64(1)))
-        self.b_ahead = address(f, inputs.workspace(), self.element, *copies, (n0, inputs.number("k")))
+        self.b_ahead = address(f, inputs.packed(), self.element, *copies, (n0, inputs.number("k")))
         if self.packs_a:
             copies = pairs(batch, inputs.numbers("a_strides"))
             packed = inputs.workspace(inputs.number("packed_a"))

@@ -12,8 +12,8 @@ Positions that meet the same elements of the window are a box; each box skips th
 loop, ``packing`` what lays out the weights, ``loops`` what is around them, and ``boxes`` cuts positions.
 """
 
-from flambeau.compiler.direct.blocking import calls, workspace
+from flambeau.compiler.direct.blocking import calls, packed, packed_sizes, workspace
 from flambeau.compiler.direct.boxes import Box, boxes_of
 from flambeau.compiler.direct.loops import lower
 
-__all__ = ["Box", "boxes_of", "calls", "lower", "workspace"]
+__all__ = ["Box", "boxes_of", "calls", "lower", "packed", "packed_sizes", "workspace"]

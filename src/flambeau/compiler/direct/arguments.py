@@ -1,8 +1,8 @@
 """The arguments of a direct convolution's calls: written by ``blocking``, read by the generated code.
 
-Both entries of a kernel take the same ones.  The order is: an address per operand, the workspace, the strides
-of class ANY, ``NUMBERS``, the sizes of the depth's axes and the elements of B that the table counts per step
-along each, then a record of ``box_length`` numbers for each box.
+Both entries of a kernel take the same ones.  The order is: an address per operand, that of all of B packed,
+the workspace, the strides of class ANY, ``NUMBERS``, the sizes of the depth's axes and the elements of B that
+the table counts per step along each, then a record of ``box_length`` numbers for each box.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Inputs:
     def __init__(self, f: Function, kernel: Kernel) -> None:
         self._f, self._args, self._operands = f, f.params[0], kernel.operands
         self.axes = axes_of(kernel)
-        names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["workspace"]
+        names = [f"pointer {i}" for i in range(len(kernel.operands))] + ["packed", "workspace"]
         names += [
             f"stride {i} {axis}"
             for i, operand in enumerate(kernel.operands)
@@ -157,6 +157,10 @@ class Inputs:
     def pointer(self, operand: int) -> Value:
         """The address of an operand."""
         return self._load("ptr", f"pointer {operand}")
+
+    def packed(self) -> Value:
+        """The address of all of B, packed."""
+        return self._load("ptr", "packed")
 
     def workspace(self, offset: Value | None = None) -> Value:
         """The address ``offset`` bytes into the workspace."""

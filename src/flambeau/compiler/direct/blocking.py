@@ -103,6 +103,11 @@ class Sizes:
         return _round_up(self.m, _COLUMN_BYTES // self.item)
 
     @property
+    def packed(self) -> int:
+        """Bytes of all weights as packed ahead; 0 where they are not."""
+        return self.groups * self.padded * self.k * self.item if self.b_mode == B_AHEAD else 0
+
+    @property
     def positions(self) -> list[int]:
         """Of each box."""
         return [self.examples * math.prod(box.counts) for box in self.boxes]
@@ -175,7 +180,7 @@ def _plan(s: Sizes) -> _Plan:
 class _Scratch:
     """Where things lie in the workspace, in bytes."""
 
-    own: int  # the first tile's own part, after the packed weights
+    own: int  # the first tile's own part, after packed weights that have no memory of their own
     part: int  # a tile's own part; what follows is within it
     sums: int
     table: int
@@ -186,7 +191,7 @@ class _Scratch:
     keep: bool  # unfinished chains are kept for a whole block
 
 
-def _scratch(s: Sizes, p: _Plan) -> _Scratch:
+def _scratch(s: Sizes, p: _Plan, apart: bool) -> _Scratch:
     keep = s.k > p.depth or s.depths[0] > p.walked
     kept = _round_up(_MICRO_BYTES + (p.rows * p.columns * s.item if keep else 0), _LINE)
     sums = kept * p.together
@@ -195,8 +200,19 @@ def _scratch(s: Sizes, p: _Plan) -> _Scratch:
     rows = _round_up(copies + 16 * p.depth, _LINE)
     b = _round_up(rows + 8 * p.rows * s.tables, _LINE)
     part = _round_up(b + (p.depth * _COLUMN_BYTES if s.b_mode == B_BY_BLOCK else 0), _LINE)
-    own = 0 if s.b_mode != B_AHEAD else _round_up(s.groups * s.padded * s.k * s.item, _LINE)
+    own = 0 if apart else _round_up(s.packed, _LINE)
     return _Scratch(own, part, sums, table, copies, rows, b, kept, keep)
+
+
+def packed(kernel: Kernel, sizes: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> int:
+    """The bytes, aligned to 64, of all weights as they are packed ahead; 0 where they are not."""
+    return Sizes.of(kernel, sizes, strides, (), 1).packed
+
+
+def packed_sizes(kernel: Kernel, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that the order of packed weights depends on: all but those of examples and positions."""
+    rows = axes_of(kernel).positions
+    return tuple([n for axis, n in enumerate(sizes) if axis not in rows])
 
 
 def workspace(
@@ -205,13 +221,14 @@ def workspace(
     strides: tuple[tuple[int, ...], ...],
     boxes: Sequence[Box],
     chunk: int,
+    apart: bool = False,
 ) -> int:
-    """The bytes, aligned to 64, that ``calls`` of these sizes use."""
+    """The bytes, aligned to 64, that ``calls`` of these sizes use; ``apart`` from packed weights."""
     s = Sizes.of(kernel, sizes, strides, boxes, chunk)
     if not s.groups * s.examples * s.m or not boxes:
         return 0
     p = _plan(s)
-    scratch = _scratch(s, p)
+    scratch = _scratch(s, p, apart)
     return scratch.own + scratch.part * p.tiles
 
 
@@ -224,6 +241,7 @@ def calls(
     workspace: Pointer,
     boxes: Sequence[Box],
     chunk: int,
+    place: Pointer | None = None,
 ) -> list[Call]:
     """The launches that run a kernel once, in order; none where there is no element of the result.
 
@@ -231,12 +249,15 @@ def calls(
     ``pointers`` one address per operand, of the input that of what the first result and the first element of
     the window meet, which need not exist; ``workspace`` is as many bytes, aligned to 64, as the function of
     that name says; ``boxes`` cover all positions; chains go over ``chunk`` channels each.
+
+    With a ``place``, as many bytes as ``packed`` says, the first launch packs all weights there, for one or
+    more of the second.
     """
     s = Sizes.of(kernel, sizes, strides, boxes, chunk)
     if not s.groups * s.examples * s.m or not boxes:
         return []
     p = _plan(s)
-    scratch = _scratch(s, p)
+    scratch = _scratch(s, p, place is not None)
     axes = axes_of(kernel)
     b_steps = [strides[1][a] for a in axes.depth]
     # The code multiplies what is counted in steps of packed weights by a panel's width.
@@ -255,7 +276,7 @@ def calls(
         records += [end, start, n, math.prod(box.taps)]
         records += [s.examples, *box.counts, s.depths[0], *box.taps, *where]
     args: tuple[Pointer | int, ...] = (
-        *pointers, workspace, *stride_args(kernel, strides),
+        *pointers, place or workspace, workspace, *stride_args(kernel, strides),
         s.groups, s.m, s.k, p.rows, p.columns, p.depth, s.depths[0], s.chunk, p.walked, p.together,
         scratch.chain_step, end, -(-s.m // p.columns), p.units, p.units_per_tile,
         s.b_mode, group_step, panel_step,
@@ -265,8 +286,7 @@ def calls(
         *s.depths, *table, *records,
     )  # fmt: skip
     made = []
-    if s.b_mode == B_AHEAD and s.k:
-        moved = s.groups * s.padded * s.k * s.item
+    if moved := s.packed:
         made.append(
             Call(f"{entry}_pack", s.groups * depth_tiles * column_tiles, args, moved * _NS_PER_PACKED_BYTE)
         )

@@ -101,7 +101,7 @@ class _Convolution:
         mode = inputs.number("b_mode")
         self.b_by_block = f.icmp("eq", mode, f.i64(B_BY_BLOCK))
         ahead = f.icmp("eq", mode, f.i64(B_AHEAD))
-        b = f.select(ahead, inputs.workspace(), inputs.pointer(1))
+        b = f.select(ahead, inputs.packed(), inputs.pointer(1))
         b = address(f, b, self.element, (group, inputs.number("group_step")))
         b = address(f, b, self.element, (self.n0, inputs.number("panel_step")))
         self.unit = f.select(ahead, f.i64(self.shape.width), f.i64(1))

@@ -35,7 +35,7 @@ class Packing:
         stop = f.min(f.add(n0, inputs.number("pack_columns")), inputs.number("m"))
         self.channel = inputs.stride(1, inputs.axes.channel) or f.i64(0)
         source = address(f, inputs.pointer(1), shape.element, (group, inputs.stride(1, 0)))
-        target = address(f, inputs.workspace(), shape.element, (group, inputs.number("group_step")))
+        target = address(f, inputs.packed(), shape.element, (group, inputs.number("group_step")))
         target = f.element(target, shape.element, f.mul(self.k0, f.i64(shape.width)))
         near = f.icmp("ne", inputs.number("near"), f.i64(0))
         with f.loop(n0, stop, shape.width) as panel:
