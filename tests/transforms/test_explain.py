@@ -296,7 +296,8 @@ def test_as_plain_data() -> None:
     assert (row["kind"], row["fused"], row["sizes"]) == ("elementwise", ["mul"], "5")
     assert data["machine"]["threads"] >= 1
     assert set(data["memory"]) == {
-        "arena", "saved", "copied", "packed", "results", "residuals", "in_place", "constants"
+        "arena", "saved", "copied", "packed", "results", "residuals", "in_place", "constants",
+        "weights",
     }  # fmt: skip
 
 

@@ -115,9 +115,9 @@ class Explanation:
         facts = [
             f"memory: arena {size(memory.arena)}, with {size(memory.saved)} kept from forward to backward, "
             f"{size(memory.copied)} of copies, {size(memory.packed)} to pack operands",
-            f"        weights kept packed {size(memory.weights)}",
             f"        results {size(memory.results)}, {size(memory.residuals)} of them kept for gradients; "
-            f"updated in place {size(memory.in_place)}; constants {size(memory.constants)}",
+            f"updated in place {size(memory.in_place)}; constants {size(memory.constants)}, "
+            f"weights kept packed {size(memory.weights)}",
             f"machine: {self.machine}",
             f"programs: {self.programs}, host calls: {self.host_calls}",
             self.verdict(),
