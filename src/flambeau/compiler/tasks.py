@@ -77,6 +77,9 @@ class Sources:
     counts: dict[int, View] = field(default_factory=dict)
 
 
+_EFFECTS = ("store", "store_at", "fail")
+
+
 class Body:
     """Straight-line code under construction: each value once, each operand once."""
 
@@ -86,14 +89,20 @@ class Body:
         self.instrs: list[Instr] = []
         self.values: dict[int, int] = {}
         self.operands: list[tuple[DType, Role, Place]] = []
+        self._known: dict[Any, int] = {}
         self._loads: dict[Any, int] = {}
 
     def add(
         self, op: str, dtype: DType, args: tuple[int, ...] = (), operand: int = -1, number: Any = None
     ) -> int:
-        """Append an instruction; returns its number."""
-        self.instrs.append(Instr(op, dtype, args, operand, number))
-        return len(self.instrs) - 1
+        """Append an instruction, unless there is an equal one without effects; returns its number."""
+        made = Instr(op, dtype, args, operand, number)
+        key = (made, repr(number))  # 0.0 equals -0.0
+        known = self._known.get(key)
+        if known is None or op in _EFFECTS:
+            self.instrs.append(made)
+            known = self._known[key] = len(self.instrs) - 1
+        return known
 
     def operand(self, dtype: DType, role: Role, place: Place) -> int:
         """A new operand; returns its number."""
@@ -109,19 +118,29 @@ class Body:
         if constant is not None:
             made = self.add("const", constant[1], number=constant[0])
         elif count is not None:
-            made = self.add("index", int64, operand=self.operand(int64, Role.INDEX, count))
+            made = self._count(count)
             if (dtype := self.graph.types[v].dtype) is not int64:
                 made = self.add("cast", dtype, (made,))
         else:
             view = self.sources.views[v]
             dtype = self.graph.types[v].dtype
-            key = (view.base, view.offset, view.strides, view.shape)
-            operand = self._loads.get(key)
-            if operand is None:
-                operand = self._loads[key] = self.operand(dtype, Role.IN, view)
-            made = self.add("load", dtype, operand=operand)
+            made = self._load(dtype, view)
         self.values[v] = made
         return made
+
+    def _load(self, dtype: DType, view: View) -> int:
+        """The element of a view at the kernel's point."""
+        return self.add("load", dtype, operand=self._shared(dtype, Role.IN, view))
+
+    def _count(self, view: View) -> int:
+        """How many steps the kernel's point is from the first one: the offset that ``view`` says."""
+        return self.add("index", int64, operand=self._shared(int64, Role.INDEX, view))
+
+    def _shared(self, dtype: DType, role: Role, view: View) -> int:
+        key = (role, view)
+        if key not in self._loads:
+            self._loads[key] = self.operand(dtype, role, view)
+        return self._loads[key]
 
     def compute(self, node: Node) -> None:
         """Append an elementwise node."""
@@ -138,7 +157,7 @@ class Body:
     def _size(self, node: Node) -> int:
         """A size: known with the others, and no part of the kernel."""
         place = View(NOWHERE, (), (), int(node.attrs["value"]))
-        made = self.add("index", int64, operand=self.operand(int64, Role.INDEX, place))
+        made = self._count(place)
         dtype = self.graph.types[node.outputs[0]].dtype
         return made if dtype is int64 else self.add("cast", dtype, (made,))
 
@@ -156,12 +175,11 @@ class Body:
                 continue
             spread = View(view.base, shape, (*view.strides, *[0] * len(own)), view.offset)
             dtype = self.graph.types[v].dtype
-            operand = self.operand(dtype, Role.IN, spread)
-            args.append(self.add("load", dtype, operand=operand))
+            args.append(self._load(dtype, spread))
         row = node.attrs["row"]
         steps = dense_strides(own if row is None else (*own[:-1], row))
         places = View(NOWHERE, shape, (*[0] * lead, *steps))
-        number = self.add("index", int64, operand=self.operand(int64, Role.INDEX, places))
+        number = self._count(places)
         for start in args[2:]:
             number = self.add("add", int64, (number, start))
         self.values[out] = self.add("random_bits", self.graph.types[out].dtype, (*args[:2], number))
