@@ -71,6 +71,36 @@ def test_reductions_of_one_operand_over_the_same_axes_join() -> None:
     assert kinds(graph_of(fn, f32(3, 4))) == ["reduction relu reduce_sum reduce_max"]
 
 
+def test_reductions_of_values_that_different_kernels_make_join_where_they_read_one() -> None:
+    def fn(x: Var, w: Var, y: Var) -> list[Var]:
+        z = matmul(x, w)
+        return [z, reduce_sum(z, (0,)), reduce_sum(e.mul(z, y), (0,))]
+
+    graph = graph_of(fn, f32(6, 4), f32(4, 5), f32(6, 5))
+    assert kinds(graph) == ["contraction dot_general", "reduction reduce_sum mul reduce_sum"]
+
+
+def test_several_sums_of_what_follows_from_a_product_leave_one_value_to_store() -> None:
+    """The backward pass of a normalization: all sums read the gradient, and none a product stored for it."""
+
+    def fn(x: Var, w: Var, y: Var) -> list[Var]:
+        z = e.relu(matmul(x, w))
+        scaled = e.mul(z, 3.0)
+        return [reduce_sum(z, (0,)), reduce_sum(e.mul(z, y), (0,)), reduce_sum(e.mul(scaled, y), (0,))]
+
+    graph = graph_of(fn, f32(6, 4), f32(4, 5), f32(6, 5))
+    found = parts(graph)
+    assert [group.kind for group in found.groups] == ["contraction", "reduction"]
+    assert [len(group.outputs) for group in found.groups] == [1, 3]
+
+
+def test_one_sum_stays_with_the_product() -> None:
+    graph = graph_of(
+        lambda x, w, y: reduce_sum(e.mul(matmul(x, w), y), (0,)), f32(6, 4), f32(4, 5), f32(6, 5)
+    )
+    assert kinds(graph) == ["contraction dot_general mul", "reduction reduce_sum"]
+
+
 def test_reductions_over_other_axes_do_not() -> None:
     def fn(x: Var) -> list[Var]:
         y = e.relu(x)

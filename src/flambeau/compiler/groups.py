@@ -136,6 +136,20 @@ class Planner:
             self.group_of[i] = into
         del self.groups[other]
 
+    def split(self, group: Group, nodes: set[int]) -> Group:
+        """Take ``nodes``, which none of the others depends on, out of a group and into one of their own."""
+        rest = Group(group.kind, sorted(nodes))
+        group.nodes = [i for i in group.nodes if i not in nodes]
+        self.groups[rest] = None
+        for i in rest.nodes:
+            self.group_of[i] = rest
+        before, after = self._mask(group), self._mask(rest)
+        for i in group.nodes:
+            self.above[i], self.below[i] = self.above[i] & ~after, self.below[i] | after
+        for i in rest.nodes:
+            self.above[i], self.below[i] = self.above[i] | before, self.below[i] & ~before
+        return rest
+
     def shape(self, i: int) -> tuple[object, ...]:
         return self.graph.types[self.nodes[i].outputs[0]].shape
 

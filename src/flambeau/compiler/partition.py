@@ -15,6 +15,7 @@ It is computed once for all sizes.  Fusion never changes bits, so it is decided 
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from flambeau.compiler.bodies import CONTROL, bodies
@@ -174,7 +175,36 @@ class _Planner(Planner):
                 lambda g, shape=shape: self.shape(g.nodes[0]) == shape and len(g.nodes) <= EPILOGUE_LIMIT,  # type: ignore[misc]
             )
             if found is not None and self.may_join(own, found) and self.reads(found.nodes) <= 10:
+                summed = self._summed(node.outputs[0], found)
+                if len(summed) == len(found.nodes):
+                    continue
+                if summed:
+                    self.split(found, summed)
                 self.merge(own, found)
+
+    def _summed(self, v: int, group: Group) -> set[int]:
+        """What is better left to reductions of the group that works on ``v``, a contraction's result.
+
+        All of the group follows from one value: where several reductions take what follows from that, one
+        kernel reads it and computes them all, and the others need not be stored.
+        """
+        inside = set(group.nodes)
+        head: set[int] = set()
+        while True:
+            users = self.users.get(v, [])
+            if len(users) != 1 or users[0] not in inside or v in self.graph.outputs:
+                break
+            head.add(users[0])
+            (v,) = self.nodes[users[0]].outputs
+        for i in reversed(group.nodes):  # and what that value needs besides
+            if any(u in head for w in self.nodes[i].outputs for u in self.users.get(w, [])):
+                head.add(i)
+        rest = inside - head
+        reduced = [w for i in rest for w in self.nodes[i].outputs if self._is_reduced(w)]
+        return rest if len(reduced) + self._leaves(v, group) > 1 and reduced else set()
+
+    def _is_reduced(self, v: int) -> bool:
+        return any(self.kind[u] == "reduction" for u in self.users.get(v, []))
 
     def reductions(self, innermost: bool) -> None:
         """Gather those over the last axes, or the others."""
@@ -203,9 +233,32 @@ class _Planner(Planner):
             self.merge(group, own)
             group.kind = "reduction"
             group.root = i if group.root < 0 else group.root
-        for group in [g for g in self.groups if g.kind == "reduction"]:
-            if Frames.of(self.graph, self.nodes[group.root]).innermost is innermost:
-                self._finish(group)
+        found = [g for g in self.groups if g.kind == "reduction"]
+        found = [g for g in found if Frames.of(self.graph, self.nodes[g.root]).innermost is innermost]
+        for group in self._together(found):
+            self._finish(group)
+
+    def _together(self, groups: Sequence[Group]) -> list[Group]:
+        """Reductions over the same points, of which one reads what another one reads, are one."""
+        kept: list[Group] = []
+        first: dict[object, Group] = {}  # by what is reduced over which axes
+        for group in groups:
+            root = self.nodes[group.root]
+            points = self.graph.types[root.inputs[0]].shape
+            inside = {v for i in group.nodes for v in self.nodes[i].outputs}
+            read = {v for i in group.nodes for v in self.nodes[i].inputs if v not in inside}
+            keys = [(v, root.attrs["axes"]) for v in sorted(read) if self.graph.types[v].shape == points]
+            other = next((first[key] for key in keys if key in first), None)
+            if other is not None and len(other.nodes) + len(group.nodes) <= GROUP_LIMIT:
+                both = [*other.nodes, *group.nodes]
+                if self.reads(both) <= OPERAND_LIMIT and self.may_join(other, group):
+                    self.merge(other, group)
+                    group = other
+            if group is not other:
+                kept.append(group)
+            for key in keys:
+                first.setdefault(key, group)
+        return kept
 
     def _finish(self, group: Group) -> None:
         """Take the elementwise group that works on the reduced values, if only it reads them."""
@@ -322,10 +375,13 @@ def partition(graph: Graph, supports: Supports, inside: bool = False) -> Partiti
     planner.moves()
     planner.alone()
     groups = planner.ordered()
-    again = Recomputation(graph, planner.maker, GROUP_LIMIT)
+    readers = Counter(v for group in groups for v in _read(graph, group))
+    again = Recomputation(graph, planner.maker, GROUP_LIMIT, readers)
     for group in groups:
         group.nodes = again.extend(group.kind, group.nodes, group.root, planner.points(group))
-    return Partition(groups, _store(planner, groups))
+    stored = _store(planner, groups)
+    pure = ("elementwise", "reduction")  # of which nothing may be left to do
+    return Partition([group for group in groups if group.outputs or group.kind not in pure], stored)
 
 
 def _store(planner: Planner, groups: Sequence[Group]) -> set[int]:

@@ -10,6 +10,7 @@ No load is added for it, except of rows and numbers that are spread over the ker
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from flambeau.compiler.scalar_ops import OPS, TRANSCENDENTAL
@@ -25,10 +26,11 @@ _CHEAP = OPS.difference(TRANSCENDENTAL, ("div", "reciprocal", "sqrt", "rsqrt"))
 class Recomputation:
     """Finds, group by group, what may be computed again, up to ``limit`` operations in a group."""
 
-    def __init__(self, graph: Graph, maker: Mapping[int, int], limit: int) -> None:
+    def __init__(self, graph: Graph, maker: Mapping[int, int], limit: int, readers: Counter[int]) -> None:
         self.graph = graph
         self.maker = maker
         self.limit = limit
+        self.readers = readers  # how many groups read a value from memory
 
     def extend(self, kind: str, nodes: list[int], root: int, shape: tuple[object, ...]) -> list[int]:
         """The nodes of a group, in order, with those that it computes again."""
@@ -56,7 +58,7 @@ class Recomputation:
         latest = sorted(read, key=lambda v: self.maker.get(v, -1), reverse=True)
         for v in latest:
             again(v, set())
-        # One value that is not read yet may stand for several that are.
+        # One value that is not read yet may stand for several that are, or for one if it is stored anyway.
         wanting: dict[int, list[int]] = {}
         for v in latest:
             if v in read:
@@ -64,17 +66,36 @@ class Recomputation:
                 if missing is not None and len(missing) == 1:
                     wanting.setdefault(missing.pop(), []).append(v)
         for w, values in wanting.items():
-            if len(values) > 1:
-                for v in values:
+            for v in values:
+                if len(values) > 1 or self._dearer(v, w):
                     again(v, {w})
+        for v in latest:
+            if v in read:
+                missing = self._missing(v, (read - {v}) | made, shape, [], stop=True)
+                if missing is not None and len(missing) == 1 and self._dearer(v, min(missing)):
+                    again(v, missing)
         return sorted(found)
 
+    def _dearer(self, v: int, w: int) -> bool:
+        """Whether ``v`` takes more bytes, written for the group at hand alone, than to read ``w``."""
+        if self.readers[v] != 1 or v in self.graph.outputs or not self.readers[w]:
+            return False
+        types = self.graph.types
+        return 2 * types[v].dtype.itemsize > types[w].dtype.itemsize
+
     def _missing(
-        self, v: int, known: set[int], shape: tuple[object, ...], steps: list[int], depth: int = 0
+        self,
+        v: int,
+        known: set[int],
+        shape: tuple[object, ...],
+        steps: list[int],
+        depth: int = 0,
+        stop: bool = False,
     ) -> set[int] | None:
         """What ``v`` follows from besides ``known`` values, or None where it should be read.
 
-        ``steps`` are extended by what computes it.
+        ``steps`` are extended by what computes it.  It is followed up to values that are stored with
+        ``stop``, else as far as it pays.
         """
         i = self.maker.get(v, -1)
         if i < 0 or depth >= _DEPTH or len(steps) >= _STEPS:
@@ -87,7 +108,8 @@ class Recomputation:
         for w in node.inputs:
             if w in known or self.maker.get(w) in steps or self._spread(w):
                 continue
-            above = self._missing(w, known, shape, steps, depth + 1)
+            kept = stop and self.readers[w] > 0
+            above = None if kept else self._missing(w, known, shape, steps, depth + 1, stop)
             if above is None and self.graph.types[w].shape != shape:
                 del steps[before:]
                 return None
