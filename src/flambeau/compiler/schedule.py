@@ -12,11 +12,13 @@ from typing import Any
 
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks, fills_vectors
-from flambeau.compiler.groups import Partition
+from flambeau.compiler.draws import drawn_first
+from flambeau.compiler.groups import Group, Partition
 from flambeau.compiler.in_place import taken_over, updates
 from flambeau.compiler.indexed import Failure, Indexed
 from flambeau.compiler.kernel import Call, Kernel, Op, Pointer
 from flambeau.compiler.launches import launches, packed_key, packed_of, workspace_of
+from flambeau.compiler.layout import is_channels_last
 from flambeau.compiler.memory import plan_arena
 from flambeau.compiler.moving import move_tasks
 from flambeau.compiler.normalization_task import normalization_task
@@ -145,6 +147,9 @@ class _Scheduler(Values):
         return Unit(group.kind, [nodes[i] for i in group.nodes], root, task, self._type)
 
     def _group(self, group: Any) -> None:
+        placed = [self.sources.parts[v].view for v in group.outputs if v in self.sources.parts]
+        if any(is_channels_last(view) for view in placed):
+            group = self._draw_first(group)
         nodes = [self.graph.nodes[i] for i in group.nodes]
         inside = {v for n in nodes for v in n.outputs}
         inside |= {self.graph.nodes[i].outputs[0] for i in group.views}
@@ -223,6 +228,21 @@ class _Scheduler(Values):
                 task.once = packed_of(task) > 0
             elif task.right in self.weights:
                 task.once = packed_of(task) >= LEAST
+
+    def _draw_first(self, group: Group) -> Group:
+        """Compute what a group needs of random numbers row by row, in a kernel of its own; the rest of it."""
+        found = drawn_first(self.graph, group, self.sources)
+        if found is None:
+            return group
+        first, rest = found
+        for v in first.outputs:
+            self.sources.views.setdefault(v, View.dense(v, self.graph.types[v].shape))  # type: ignore[arg-type]
+        first.outputs = [v for v in first.outputs if v not in self.made]
+        if first.outputs:
+            self.group = first
+            self._group(first)
+            self.group = group
+        return rest
 
     def _control(self, node: Node, partitions: Sequence[Partition]) -> None:
         operands: list[Operand] = []
