@@ -9,7 +9,7 @@ import pytest
 
 from flambeau.compiler import cache
 from flambeau.engine import machine as module
-from flambeau.engine.machine import Machine, cache_sizes
+from flambeau.engine.machine import Machine
 from flambeau.engine.work import Work, predict
 
 CACHES = ((200e9, 400e9), (50e9, 100e9))
@@ -69,18 +69,6 @@ def test_measuring_gives_sensible_figures(monkeypatch) -> None:
     assert found.threads == 1 and found.flops[0] == found.flops[1]
     assert module._read(json.dumps(asdict(found)).encode(), 1) == found
     assert "GFLOP/s" in str(found)
-
-
-def test_sizes_of_caches(tmp_path) -> None:
-    for index, (level, kind, size) in enumerate(
-        [(1, "Data", "32K"), (1, "Instruction", "64K"), (2, "Unified", "1024K"), (3, "Unified", "32M")]
-    ):
-        folder = tmp_path / f"index{index}"
-        folder.mkdir()
-        for name, text in (("level", str(level)), ("type", kind), ("size", size)):
-            (folder / name).write_text(text + "\n")
-    assert cache_sizes(tmp_path) == (32 << 10, 1 << 20, 32 << 20)
-    assert cache_sizes(tmp_path / "none") == (32 << 10, 512 << 10, 4 << 20)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 
 from flambeau.compiler import scalar_ops, transposing
+from flambeau.compiler.caches import last_cache
 from flambeau.compiler.ir import Function, Module, Value, lanes_of, vector
 from flambeau.compiler.kernel import AxisKind, Call, Kernel, Operand, Pointer, Role, Stride
 from flambeau.compiler.lowering import (
@@ -36,8 +37,9 @@ from flambeau.compiler.target import Target
 
 # A tile is some ten microseconds of work: enough to make taking it from the queue cheap, little
 # enough to share a kernel evenly.  Both figures count one point of one row.
-_TILE_BYTES = 128 * 1024
-_TILE_INSTRUCTIONS = 768 * 1024
+_TILE_BYTES = 256 * 1024
+_TILE_INSTRUCTIONS = 1536 * 1024
+_TILES = 16  # where tiles would be fewer they are smaller, down to a quarter
 _COLUMN_UNIT = 256  # blocks of columns are multiples of this, so that only a row's end is masked
 _STRIDED_COLUMNS = 256  # a block this wide keeps the cache lines of a strided operand for the next row
 
@@ -62,11 +64,13 @@ def calls(
     sizes: tuple[int, ...],
     strides: tuple[tuple[int, ...], ...],
     pointers: tuple[Pointer | int, ...],
+    streams: bool = False,
 ) -> list[Call]:
     """The launches that run a kernel once: one, or none where an axis is empty.
 
     ``sizes`` has one size per axis; ``strides`` one tuple per operand with a step in elements per
-    axis; ``pointers`` one address per operand, of its first element.
+    axis; ``pointers`` one address per operand, of its first element.  With ``streams`` results go past
+    the caches, where they begin and each row begins at a multiple of 64 bytes.
     """
     if 0 in sizes:
         return []
@@ -77,7 +81,8 @@ def calls(
     rows = math.prod(outer)
     bytes_per_point, instructions, strided = _price(kernel)
     points = _TILE_BYTES / max(bytes_per_point, 1)
-    points = max(_COLUMN_UNIT, int(min(points, _TILE_INSTRUCTIONS / instructions)))
+    points = min(points, _TILE_INSTRUCTIONS / instructions)
+    points = max(_COLUMN_UNIT, int(min(points, max(points / 4, rows * columns / _TILES))))
     widest = _STRIDED_COLUMNS if strided else points // _COLUMN_UNIT * _COLUMN_UNIT
     chunks = -(-columns // widest)
     chunk = columns if chunks == 1 else -(-columns // (chunks * _COLUMN_UNIT)) * _COLUMN_UNIT
@@ -87,11 +92,39 @@ def calls(
         rows_per_tile = max(1, rows)
     tiles = -(-rows // rows_per_tile) * chunks
     cost = rows * columns * max(bytes_per_point * _NS_PER_BYTE, instructions * _NS_PER_INSTRUCTION)
-    args: tuple[Pointer | int, ...] = (*pointers, columns, chunk)
+    past = streams and _aligned(kernel, sizes, strides, pointers)
+    args: tuple[Pointer | int, ...] = (*pointers, columns, chunk, int(past))
     if outer:
         args += (rows, rows_per_tile, chunks, *outer)
     args += stride_args(kernel, strides)
     return [Call(entry, tiles, args, cost + rows * chunks * _NS_PER_ROW)]
+
+
+def _aligned(
+    kernel: Kernel,
+    sizes: tuple[int, ...],
+    strides: tuple[tuple[int, ...], ...],
+    pointers: tuple[Pointer | int, ...],
+) -> bool:
+    """Whether each row of each result begins at a multiple of 64 bytes."""
+    for operand, steps, pointer in zip(kernel.operands, strides, pointers, strict=True):
+        if operand.role is not Role.OUT:
+            continue
+        if not isinstance(pointer, Pointer) or pointer.offset % 64:
+            return False
+        if any(n > 1 and s * operand.dtype.itemsize % 64 for n, s in zip(sizes[:-1], steps, strict=False)):
+            return False
+    return True
+
+
+def streams(kernel: Kernel, nbytes: int) -> bool:
+    """Whether ``nbytes`` of results that nobody reads soon are better not kept in the caches.
+
+    A kernel that computes for longer than it waits for memory loses nothing by it sooner.
+    """
+    moved, instructions, _ = _price(kernel)
+    computes = instructions * _NS_PER_INSTRUCTION > moved * _NS_PER_BYTE
+    return nbytes > last_cache() / (4 if computes else 2)
 
 
 @per_kernel
@@ -126,7 +159,8 @@ class _Writer:
         f = self.f
         arguments = Arguments(f, self.args)
         self.bases = arguments.pointers(len(self.operands))
-        columns, chunk = arguments.integers(2)
+        columns, chunk, streams = arguments.integers(3)
+        self.streams = f.icmp("ne", streams, f.i64(0))
         if not self.outer:
             self.steps = arguments.strides(self.operands)
             first = f.mul(self.tile, chunk)
@@ -143,6 +177,8 @@ class _Writer:
             stop = f.min(rows, f.add(first_row, rows_per_tile))
             self._fixed()
             self._rows(first_row, stop, first, count)
+        with f.when(self.streams):
+            f.line("fence seq_cst")
         f.ret()
 
     def _fixed(self) -> None:
@@ -176,14 +212,23 @@ class _Writer:
             if i not in scalars and operand.role is not Role.OUT and self.steps[i][-1] is None:
                 scalars[i] = read_scalar(f, operand, starts[i])
         whole = f.binary("and", count, f.i64(-self.wide))
-        with f.loop(f.i64(0), whole, self.wide) as loop:
+        past = f.select(self.streams, whole, f.i64(0))
+        with f.loop(f.i64(0), past, self.wide) as loop:
+            self._points(starts, scalars, loop.index, self.wide, None, streams=self.lanes)
+        with f.loop(past, whole, self.wide) as loop:
             self._points(starts, scalars, loop.index, self.wide, None)
         with f.loop(whole, count, self.lanes) as loop:
             mask = f.first_lanes(f.sub(count, loop.index), self.lanes)
             self._points(starts, scalars, loop.index, self.lanes, mask)
 
     def _points(
-        self, starts: list[Value], scalars: dict[int, Value], at: Value, lanes: int, mask: Value | None
+        self,
+        starts: list[Value],
+        scalars: dict[int, Value],
+        at: Value,
+        lanes: int,
+        mask: Value | None,
+        streams: int = 0,
     ) -> None:
         """Computes ``lanes`` neighbouring points from column ``at`` of a row on."""
         f = self.f
@@ -207,7 +252,7 @@ class _Writer:
                 store_scalar(f, f.extract(value, 0), starts[i], self.operands[i].dtype)
                 return
             start, step = place(i)
-            store_vector(f, value, start, self.operands[i].dtype, lanes, step, mask)
+            store_vector(f, value, start, self.operands[i].dtype, lanes, step, mask, streams)
 
         def indexed(i: int, arguments: list[Value]) -> Value | None:
             return self._indexed(i, arguments, starts, at, lanes, mask)

@@ -134,6 +134,7 @@ class Module:
         parts.append("!0 = distinct !{!0, !1, !2}")
         parts.append('!1 = !{!"llvm.loop.unroll.disable"}')
         parts.append('!2 = !{!"llvm.loop.vectorize.enable", i1 false}')
+        parts.append("!3 = !{i32 1}")
         return "\n".join(parts) + "\n"
 
 
@@ -417,6 +418,19 @@ class Function:
     def store(self, value: Value, pointer: Value, align: int = 0) -> None:
         """Stores a scalar or neighbouring elements."""
         self.line(f"store {value}, {pointer}, align {align or size_of(value.type)}")
+
+    def store_streaming(self, value: Value, pointer: Value, lanes: int) -> None:
+        """Stores a vector past the caches; only after a fence is it sure that others see it.
+
+        ``lanes`` are those of a register, to whose size the address is aligned: LLVM cuts what is longer, or
+        aligned to less, into many small stores.
+        """
+        element = element_of(value.type)
+        lanes = min(lanes_of(value.type), max(lanes, 16 // size_of(element)))
+        for first in range(0, lanes_of(value.type), lanes):
+            part = self.shuffle(value, value, list(range(first, first + lanes)))
+            place = self.element(pointer, element, self.i64(first))
+            self.line(f"store {part}, {place}, align {lanes * size_of(element)}, !nontemporal !3")
 
     def prefetch(self, pointer: Value) -> None:
         """Has what lies at an address brought to the second-level cache; any address will do."""

@@ -36,7 +36,7 @@ def launches(
     family = task.kernel.family
     given = task.kernel, entry, task.sizes, task.strides, tuple(pointers)
     if family == "elementwise":
-        return elementwise.calls(*given)
+        return elementwise.calls(*given, streams=task.streams)
     if family == "normalization":
         return normalization.calls(*given)
     if family == "convolution":

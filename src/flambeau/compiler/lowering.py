@@ -207,18 +207,24 @@ def store_vector(
     lanes: int,
     step: Value | None,
     mask: Value | None,
+    streams: int = 0,
 ) -> None:
-    """Stores ``lanes`` points from ``pointer`` on; lanes outside ``mask`` leave memory alone."""
+    """Stores ``lanes`` points from ``pointer`` on; lanes outside ``mask`` leave memory alone.
+
+    With ``streams``, the lanes of a register, they go past the caches; their address is a multiple of 64.
+    """
     element = scalar_ops.memory_element(dtype)
     stored = scalar_ops.to_memory(f, value, dtype)
     if step is not None and step.text == "2":
         _store_every_other(f, stored, pointer, mask)
     elif step is not None:
         f.scatter(stored, _lane_places(f, pointer, element, lanes, step), mask or _full(f, lanes))
-    elif mask is None:
-        f.store(stored, pointer)
-    else:
+    elif mask is not None:
         f.store_masked(stored, pointer, mask)
+    elif streams:
+        f.store_streaming(stored, pointer, streams)
+    else:
+        f.store(stored, pointer)
 
 
 def _load_every_other(f: Function, pointer: Value, type_: str, mask: Value | None) -> Value:

@@ -6,10 +6,12 @@ classes, no kernel is compiled.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flambeau.compiler import elementwise
 from flambeau.compiler.control import ControlTask, Operand
 from flambeau.compiler.convolution import convolution_tasks, fills_vectors
 from flambeau.compiler.draws import drawn_first
@@ -350,6 +352,7 @@ class _Scheduler(Values):
         for task in self.tasks:
             for base in _reads(task):
                 place.setdefault(base, Pointer(ARENA))  # what nothing writes has no elements
+        self._stream(reuse)
         overwriting = False
         for t, task in enumerate(self.tasks):
             if isinstance(task, HostStep):
@@ -384,6 +387,16 @@ class _Scheduler(Values):
         schedule.slots = self.slots
         schedule.units = self.units or []
         return schedule
+
+    def _stream(self, reuse: Mapping[int, int]) -> None:
+        """Let large results go past the caches, where the next task does not read them."""
+        for task, following in itertools.zip_longest(self.tasks, self.tasks[1:]):
+            if not isinstance(task, Task) or task.kernel.family != "elementwise":
+                continue
+            made = set(task.writes)
+            soon = set() if following is None else set(_reads(following))
+            if made.isdisjoint(soon) and made.isdisjoint(reuse) and STATUS not in made:
+                task.streams = elementwise.streams(task.kernel, min(map(self._bytes, made)))
 
     def _describe(self, t: int, task: Task | ControlTask, ops: list[Op]) -> None:
         """Give the unit of a task its operations."""

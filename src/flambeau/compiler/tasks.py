@@ -36,7 +36,8 @@ class Task:
     ``once`` says that its second operand stays, through all steps of a loop or from one run to the next, and
     is packed once for all of them;
     ``boxes`` are what a convolution's positions fall into; ``chunk`` is how long chains of a contraction are,
-    those of a convolution in channels.
+    those of a convolution in channels; ``streams`` says that what it writes is too large to stay in a cache,
+    and read by nobody soon.
     """
 
     kernel: Kernel
@@ -46,6 +47,7 @@ class Task:
     once: bool = False
     boxes: tuple[Box, ...] = ()
     chunk: int = CHUNK
+    streams: bool = False
 
     @property
     def reads(self) -> list[int]:

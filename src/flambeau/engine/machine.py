@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flambeau.compiler import cache, jit
+from flambeau.compiler.caches import cache_sizes
 from flambeau.compiler.target import Target
 from flambeau.dtypes import float32
 from flambeau.graph.builder import GraphBuilder
@@ -39,7 +39,6 @@ _ROUNDS = 5
 _SHORT_ROUNDS = 20  # of what takes a millisecond
 _ATTEMPTS = 4
 _VECTORS = 8  # copied in one round of a loop
-_MODEST = (32 << 10, 512 << 10, 4 << 20)  # bytes of caches
 _FEWEST, _MOST = 1e2, 1e18  # what a figure may be, per second
 
 
@@ -354,18 +353,3 @@ def _launch() -> float:
         program.run(bases)
         found.append(time.perf_counter() - start)
     return min(found) / count
-
-
-def cache_sizes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> tuple[int, ...]:
-    """Bytes of the caches of one core, the nearest first; modest ones where nobody says."""
-    found: dict[int, int] = {}
-    try:
-        for place in sorted(os.listdir(folder)):
-            if place.startswith("index") and (folder / place / "type").read_text().strip() != "Instruction":
-                text = (folder / place / "size").read_text().strip()
-                level = int((folder / place / "level").read_text())
-                found[level] = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1:], 0)
-    except (OSError, ValueError):
-        found = {}
-    sizes = tuple([found[level] for level in sorted(found)])
-    return sizes if sizes and sizes == tuple(sorted(sizes)) and sizes[0] > 0 else _MODEST

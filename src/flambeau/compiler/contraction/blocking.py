@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from flambeau.compiler.caches import second_cache
 from flambeau.compiler.contraction.arguments import (
     A_AHEAD,
     A_BY_BLOCK,
@@ -39,12 +40,12 @@ _LONGEST = 1024
 # user; with more, B is packed once, ahead.
 _ROWS_BY_BLOCK = 192
 
-# B is read in place while its rows, used once per eight rows of A, stay in the second cache; and
-# also when it is used so seldom that packing costs more than it gains.
-_IN_PLACE_BYTES = 512 * 1024
+# B is read in place while its rows, used once per eight rows of A, stay in the second cache (take this
+# part of it); and also when it is used so seldom that packing costs more than it gains.
+_IN_PLACE_PART = 0.5
 _IN_PLACE_ROWS = 16
 # Rows an odd number of lines apart spread over the caches' sets: then a larger B may stay in place.
-_SPREAD_BYTES = 4 * 1024 * 1024
+_SPREAD_PARTS = 4  # times the second cache
 _SPREAD_ROWS = 128
 _CROWDING = 512
 
@@ -117,10 +118,11 @@ def make_plan(
     item = facts.item
     unit = _COLUMN_BYTES // item
     depth = max(1, k if k <= _LONGEST else _DEPTH)
+    b_size = k * n * item / second_cache()
     in_place = facts.b_rows and (
         m <= _IN_PLACE_ROWS
-        or k * n * item <= _IN_PLACE_BYTES
-        or (m <= _SPREAD_ROWS and k * n * item <= _SPREAD_BYTES and b_step * item % _CROWDING != 0)
+        or b_size <= _IN_PLACE_PART
+        or (m <= _SPREAD_ROWS and b_size <= _SPREAD_PARTS and b_step * item % _CROWDING != 0)
     )
     by_block = facts.spread or m <= _ROWS_BY_BLOCK
     b_mode = B_IN_PLACE if in_place else B_BY_BLOCK if by_block else B_AHEAD

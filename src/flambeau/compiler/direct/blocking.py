@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flambeau.compiler.caches import second_cache
 from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, axes_of
 from flambeau.compiler.direct.boxes import Box
 from flambeau.compiler.kernel import Call, Kernel, Pointer
@@ -16,7 +17,7 @@ _COLUMN_BYTES = 128
 _ROW_UNIT = 24
 _BLOCK_ROWS = 240
 _BLOCK_COLUMN_BYTES = 512
-_PANELS_BYTES = 640 * 1024  # weights of a block's channels: they stay in the second cache for all positions
+_PANELS_PART = 0.625  # of the second cache: weights of a block's channels stay there for all positions
 _LINE = 64
 _MICRO_BYTES = 4096  # no micro-kernel's block of the result is larger
 
@@ -24,7 +25,7 @@ _MICRO_BYTES = 4096  # no micro-kernel's block of the result is larger
 # of the depth as fits the second cache, where their unfinished chains wait.
 _TOGETHER = 32
 _TOGETHER_ROWS, _TOGETHER_COLUMN_BYTES = 128, 256
-_TOGETHER_BYTES = 256 * 1024
+_TOGETHER_PART = 0.25
 
 # Chains are reloaded after so many steps where K has more than the second figure.
 _DEPTH = 256
@@ -146,9 +147,10 @@ def _plan(s: Sizes) -> _Plan:
         together = len(s.boxes)
         rows, columns = _TOGETHER_ROWS, _TOGETHER_COLUMN_BYTES // s.item
         per_channel = max(1, s.k // max(1, s.depths[0])) * (s.examples + s.m) * s.item
-        walked = max(1, math.gcd(s.chunk, 1 << (max(1, _TOGETHER_BYTES // per_channel).bit_length() - 1)))
+        most = max(1, int(_TOGETHER_PART * second_cache()) // per_channel)
+        walked = max(1, math.gcd(s.chunk, 1 << (most.bit_length() - 1)))
     elif s.b_mode == B_AHEAD and s.k:
-        columns = min(columns, max(unit, _PANELS_BYTES // (s.k * s.item) // unit * unit))
+        columns = min(columns, max(unit, int(_PANELS_PART * second_cache()) // (s.k * s.item) // unit * unit))
     columns = min(columns, s.padded)
     positions = s.positions
     total = s.products * _NS_PER_STEP * s.item
