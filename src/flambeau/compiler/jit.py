@@ -109,14 +109,15 @@ def compile_object(
     return functions, code
 
 
-def assembly(text: str, target: Target) -> str:
-    """The assembly text that ``text`` is compiled to."""
+def assembly(text: str, target: Target, optimise: bool = True) -> str:
+    """The assembly text that ``text`` is compiled to, for any target."""
     from llvmlite import binding as llvm
 
     with _lock:
         machine = _machine(target)
         module = llvm.parse_assembly(text)
-        _optimise(module, machine)
+        if optimise:
+            _optimise(module, machine)
         return str(machine.emit_assembly(module))
 
 
