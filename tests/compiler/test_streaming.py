@@ -7,7 +7,7 @@ import pytest
 
 from flambeau.compiler import elementwise
 from flambeau.compiler.caches import last_cache
-from flambeau.compiler.kernel import Pointer
+from flambeau.compiler.kernel import AxisKind, Instr, Kernel, Operand, Pointer, Role, Stride
 from flambeau.compiler.target import Target
 from flambeau.dtypes import DType, bfloat16, bool_, float32, float64
 from flambeau.graph.builder import Var
@@ -104,3 +104,29 @@ def test_what_is_updated_in_place_stays() -> None:
     schedule, _ = plan(graph, donated=frozenset([0]))
     (call,) = schedule.overwriting
     assert schedule.reused and call.args[4] == 0  # type: ignore[union-attr]
+
+
+def test_many_runs_of_memory_are_fetched_ahead() -> None:
+    def fetches(operands: int) -> int:
+        text = elementwise.lower(sum_of(operands), Target.avx512())[1]
+        return text.count("call void @llvm.prefetch")
+
+    assert fetches(2) == 0
+    assert fetches(3) == 3 * 2 * 2  # lines of two vectors, in either main loop
+
+
+def sum_of(operands: int) -> Kernel:
+    """The kernel that adds up so many operands, row by row."""
+    body = [Instr("load", float32, operand=i) for i in range(operands)]
+    total = 0
+    for i in range(1, operands):
+        body.append(Instr("add", float32, (total, i)))
+        total = len(body) - 1
+    body.append(Instr("store", float32, (total,), operand=operands))
+    roles = [*[Role.IN] * operands, Role.OUT]
+    return Kernel(
+        "elementwise",
+        (AxisKind.VECTOR,),
+        tuple([Operand(float32, role, (Stride.ONE,)) for role in roles]),
+        tuple(body),
+    )

@@ -43,6 +43,10 @@ _TILES = 16  # where tiles would be fewer they are smaller, down to a quarter
 _COLUMN_UNIT = 256  # blocks of columns are multiples of this, so that only a row's end is masked
 _STRIDED_COLUMNS = 256  # a block this wide keeps the cache lines of a strided operand for the next row
 
+# As many runs of memory at once are fetched so many bytes ahead.
+_MANY_STREAMS = 3
+_AHEAD = 1024
+
 # Estimates of time on one thread: bytes from memory, and one vector instruction for one lane.
 _NS_PER_BYTE = 0.03
 _NS_PER_INSTRUCTION = 0.012
@@ -134,6 +138,17 @@ def _price(kernel: Kernel) -> tuple[float, float, bool]:
     instructions: float = sum(scalar_ops.cost(i.op, i.dtype) for i in kernel.body)
     strided = any(o.strides and o.strides[-1] is Stride.ANY for o in kernel.operands)
     return float(sum(o.dtype.itemsize for o in moved)), max(1.0, instructions), strided
+
+
+@per_kernel
+def _fetched(kernel: Kernel) -> frozenset[int]:
+    """The operands that are fetched ahead: more than the processor does so for at a time by itself."""
+    near = [
+        i
+        for i, o in enumerate(kernel.operands)
+        if o.role is Role.IN and o.strides and o.strides[-1] is Stride.ONE
+    ]
+    return frozenset(near if len(near) >= _MANY_STREAMS else ())
 
 
 class _Writer:
@@ -232,6 +247,7 @@ class _Writer:
     ) -> None:
         """Computes ``lanes`` neighbouring points from column ``at`` of a row on."""
         f = self.f
+        fetched = _fetched(self.kernel)
 
         def place(i: int) -> tuple[Value, Value | None]:
             step = self.steps[i][-1]
@@ -245,6 +261,9 @@ class _Writer:
             if i in scalars:
                 return f.splat(scalars[i], lanes)
             start, step = place(i)
+            if i in fetched and mask is None:
+                for line in range(0, lanes * self.operands[i].dtype.itemsize, 64):
+                    f.prefetch(f.element(start, "i8", f.i64(_AHEAD + line)))
             return read_vector(f, self.operands[i], start, lanes, step, mask)
 
         def store(i: int, value: Value) -> None:
