@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.workloads.cases import TRAINED
+from benchmarks.workloads.cases import TRAINED, WORKLOADS
 from benchmarks.workloads.inputs import inputs
-from benchmarks.workloads.ours import inference, training
+from benchmarks.workloads.ours import COMPILED, build, inference, training
 
 import flambeau as fb
 from flambeau import nn, optim
@@ -26,6 +26,12 @@ SMALLER = {
     "norm_softmax": np.s_[:64],
     "gelu": np.s_[:10_000],
 }
+# A case of each workload of single operations; what is measured has other sizes.
+SINGLE = (
+    "adam_update", "op_overhead", "op_overhead_grad", "op_single", "matmul_128",
+    *(f"conv_{k}_{channels}_32_7_2_{which}" for k in (1, 3) for channels in (3, 32)
+      for which in ("forward", "data", "weight")),
+)  # fmt: skip
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "SGD": lambda p: optim.SGD(p, 0.1),
     "SGD with momentum": lambda p: optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-3, nesterov=True),
@@ -67,6 +73,17 @@ def test_no_workload_has_a_host_call(name: str) -> None:
     for _ in range(3):
         compiled(*held)
     assert COUNTS.host_calls == before
+
+
+@pytest.mark.parametrize("mode", ["flambeau", COMPILED])
+@pytest.mark.parametrize("name", SINGLE)
+def test_no_single_operation_has_a_host_call(name: str, mode: str) -> None:
+    found = fb.explain(build(mode, name))
+    assert found.rows and not on_host(found) and found.host_calls == 0
+
+
+def test_no_workload_is_left_out() -> None:
+    assert set(WORKLOADS) == {*NAMES, *(name if name in WORKLOADS else name.split("_")[0] for name in SINGLE)}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
