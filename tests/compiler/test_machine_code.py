@@ -39,6 +39,64 @@ def code_of(kernel: Kernel, target: Target) -> tuple[str, str]:
     return entry, jit.assembly(text, target, optimise)
 
 
+# The reader -------------------------------------------------------------------------------------
+
+BAD = {
+    "avx2": (
+        """
+f:                                      # @f
+	subq	$24, %rsp
+.LBB0_1:
+	xorl	%ecx, %ecx
+.LBB0_2:                                # %step
+	vfmadd231ps	(%rdi), %ymm0, %ymm1
+	vmovups	%ymm1, -32(%rsp)                # 32-byte Spill
+	cmpq	8(%rsp), %rax
+	vmulss	%xmm2, %xmm3, %xmm2
+	callq	expf@PLT
+	jne	.LBB0_2
+	jmp	.LBB0_1
+.Lfunc_end0:
+""",
+        ["vmovups\t%ymm1, -32(%rsp)", "cmpq\t8(%rsp), %rax"],
+        ["vmulss\t%xmm2, %xmm3, %xmm2"],
+        ["callq\texpf@PLT"],
+    ),
+    "neon": (
+        """
+f:                                      // @f
+	stp	x29, x30, [sp, #-16]!
+	mov	x29, sp
+.LBB0_1:
+	mov	x8, xzr
+.LBB0_2:                                // %step
+	fmla	v0.4s, v1.4s, v2.s[0]
+	str	q0, [sp, #16]                   // 16-byte Spill
+	ldr	x9, [x29, #24]
+	fmul	s2, s3, s2
+	bl	expf
+	cbnz	x8, .LBB0_2
+	b	.LBB0_1
+.Lfunc_end0:
+""",
+        ["str\tq0, [sp, #16]", "ldr\tx9, [x29, #24]"],
+        ["fmul\ts2, s3, s2"],
+        ["bl\texpf"],
+    ),
+}
+
+
+@pytest.mark.parametrize("target", [Target.avx2(), Target.neon()], ids=lambda t: t.name)
+def test_what_should_not_be_in_a_loop_is_found(target: Target) -> None:
+    code, spilled, scalar, called = BAD[target.name]
+    body = asm.functions(code)["f"]
+    (loop,) = asm.innermost_loops(body)
+    assert asm.hottest_loop(body) == loop and asm.multiply_adds(loop) == 1
+    assert asm.spills(loop, body, target) == spilled and asm.vectors_in(spilled) == spilled[:1]
+    assert asm.scalar_arithmetic(loop, target) == scalar
+    assert asm.calls(loop) == called
+
+
 # Convolutions -----------------------------------------------------------------------------------
 
 KINDS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
