@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flambeau.compiler import lowering
 from flambeau.compiler.kernel import AxisKind, Kernel, Role, Stride
 from flambeau.graph.builder import Var
 from flambeau.primitives import elementwise as e
@@ -142,3 +143,19 @@ def test_empty_tensors_have_kernels_that_obey_the_grammar(shape: tuple[int, ...]
     kernels(lambda x: e.add(x, broadcast(reduce_sum(x, (1,)), x.shape, (0,))), shape)
     kernels(lambda x: matmul(x, transpose(x, (1, 0))), shape)
     kernels(lambda x: matmul(transpose(x, (1, 0)), x), shape)
+
+
+def test_facts_about_kernels_are_kept_for_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "_REMEMBERED", 5)
+    computed: list[Kernel] = []
+
+    @lowering.per_kernel
+    def fact(kernel: Kernel) -> int:
+        computed.append(kernel)
+        return len(kernel.body)
+
+    kernels = [Kernel("elementwise", (V,), (), ()) for _ in range(20)]
+    assert [fact(kernel) for kernel in kernels for _ in range(2)] == [0] * 40
+    assert len(computed) == 20  # each once while it is remembered
+    fact(kernels[0])
+    assert len(computed) == 21  # and that was long ago

@@ -115,12 +115,12 @@ def test_the_interpreter_ends_while_a_daemon_thread_runs_programs(kernel_text: s
 def test_programs_still_run_after_the_workers_have_left(kernel_text: str) -> None:
     # Registered before the pool's own function, so called after it.
     body = """
-        atexit.register(lambda: (check(program, data), print("ran")))
+        atexit.register(lambda: (check(program, data), print("ran beside", threading.active_count() - 1)))
         check(program, data)
     """
     result = script(kernel_text, body)
     assert passed(result)
-    assert result.stdout == "ran\n"
+    assert result.stdout == "ran beside 0\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
