@@ -45,6 +45,8 @@ def once(folder: str, threads: int) -> tuple[float, int, int]:
 def measure(threads: int) -> dict[str, Any]:
     """Median seconds with an empty and with a full folder, and how many kernels there are."""
     empty, warm, kernels = [], [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        once(folder, threads)  # leaves Python's bytecode, as an installer does
     for _ in range(_RUNS):
         with tempfile.TemporaryDirectory() as folder:
             seconds, kernels, _ = once(folder, threads)

@@ -76,6 +76,7 @@ def processors() -> list[int]:
 def environment(threads: int, folder: str | None = None) -> dict[str, str]:
     """The variables of a measured process: numbers of threads, and a folder for what it compiles."""
     made = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    made.pop("PYTHONDONTWRITEBYTECODE", None)  # it would have each process compile all Python files again
     made["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), made.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return made if folder is None else made | dict.fromkeys(_CACHE_VARIABLES, folder)
 
