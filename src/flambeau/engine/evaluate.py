@@ -138,7 +138,7 @@ class Plan:
         """Compute, and give the live values their data; what is returned is to be called at the end."""
         inputs: list[Any] = [values[p].data for p in self.leaves]
         for i in self.donated:
-            if getrefcount(inputs[i]) > _SOLE or inputs[i].borrowed:
+            if getrefcount(inputs[i]) > SOLE or inputs[i].borrowed:
                 inputs[i] = duplicate(inputs[i])  # a NumPy view or another value shows this memory
         numbers = tape.scalars
         for j in self.scalars:
@@ -245,7 +245,7 @@ def _sole() -> int:
     return getrefcount(inputs[0]) + 1  # the list, the argument, and the leaf value's own
 
 
-_SOLE = _sole()
+SOLE = _sole()
 
 
 def evaluate(tape: Tape, *asked: Value) -> None:
@@ -331,6 +331,8 @@ def realize(value: Value) -> None:
     while value.data is None:  # another thread may be computing it, or have carried it over
         source = value.source
         if not isinstance(source, Tape):
+            if value.data is not None:
+                return  # it has come since it was looked for
             raise TraceError("this tensor was lost: the step that should have computed it failed")
         evaluate(source, value)
 

@@ -12,6 +12,7 @@ from typing import Any
 from weakref import ReferenceType, ref
 
 from flambeau.dtypes import uint64
+from flambeau.engine.direct import RUNNING, Direct
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import HOOKS, THREAD, Cell, Tape, Value, leaf
 from flambeau.errors import TraceError
@@ -216,6 +217,61 @@ class Update:
             found: Tensor = arguments[self.argument]
             return found
         return self.target()
+
+
+def run_directly(
+    program: Direct, operands: list[Any], updates: Sequence[Update], arguments: Sequence[Any]
+) -> list[Value]:
+    """As ``run`` without gradients, but without a recording.
+
+    Tensors have their new values before these are there: a thread that asks for one of them waits.
+    """
+    undo: list[tuple[Tensor, Value]] = []
+    fresh: list[tuple[Value, int]] = []
+    first = len(program.types) - len(updates)
+    shared: dict[tuple[int, int], Value] = {}
+    gradients: list[tuple[Tensor, Update, int]] = []
+    for at, update in enumerate(updates, first):
+        tensor = update.target() if update.argument < 0 else arguments[update.argument]
+        if tensor is None:
+            continue
+        if update.gradient:
+            gradients.append((tensor, update, at))
+            continue
+        old = tensor._value
+        undo.append((tensor, old))
+        output = program.outputs[at]
+        value = None if update.is_leaf else shared.get(output)
+        if value is None:
+            value = Value(program.types[at], RUNNING, -1, update.is_leaf)
+            value.device = old.device
+            if update.is_leaf:
+                value.handle = ref(tensor)
+            else:
+                shared[output] = value
+            fresh.append((value, at))
+        tensor._value = value
+        del old
+    try:
+        made, after = program.run(operands)
+    except BaseException:
+        for tensor, old in undo:
+            value, tensor._value = tensor._value, old
+            value.data, value.source = old.data, None  # who waits for it gets what was there
+        raise
+    for value, at in fresh:
+        value.data = made[at]
+        value.source = None
+    for tensor, update, at in gradients:
+        plain = leaf(program.types[at], made[at])
+        if update.argument >= 0:
+            tensor._accumulate(plain)
+        else:
+            tensor._grad = Tensor(plain)
+    results = [leaf(type, data) for type, data in zip(program.types[:first], made, strict=False)]
+    if after is not None:
+        after()
+    return results
 
 
 def run(

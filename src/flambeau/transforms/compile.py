@@ -18,6 +18,7 @@ from weakref import ref
 import numpy as np
 
 from flambeau.engine.convert import from_array
+from flambeau.engine.direct import Direct, possible
 from flambeau.engine.flatten import flatten
 from flambeau.engine.modes import grad_enabled
 from flambeau.engine.tape import THREAD, Cell, Value
@@ -27,7 +28,7 @@ from flambeau.random import CAPTURE
 from flambeau.tensor import Tensor
 from flambeau.transforms import tree
 from flambeau.transforms.agreement import disagreement
-from flambeau.transforms.capture import Draw, Draws, OfTensor, Snapshot, Update, run
+from flambeau.transforms.capture import Draw, Draws, OfTensor, Snapshot, Update, run, run_directly
 from flambeau.transforms.tracing import Function, Recording, name_of, trace
 from flambeau.transforms.tree import Structure
 
@@ -118,6 +119,7 @@ class Program:
             CAPTURE.reset(token)
             snapshot.restore()
         self.draws = draws.made
+        self.direct: Direct | None = None
         self.updates = updates
         self.recording: Recording = recording
         self.graph = recording.graph
@@ -132,19 +134,21 @@ class Program:
 
     def stale(self) -> str:
         """Why the program no longer fits the tensors it closes over, or nothing."""
-        for source, (type, needs) in zip(self.sources, self.expected, strict=True):
+        for source, (expected, needs) in zip(self.sources, self.expected, strict=True):
             if isinstance(source, Value):
                 continue
-            if type_of_gradient_is_gone(source):
+            if type(source) is not OfTensor and source.tensor._grad is None:
                 return "a gradient that was there when the function was recorded is None now"
             value = source.read()
-            if value.type is not type and value.type != type:
-                return f"a tensor it closes over was {type} and is {value.type}"
+            if value.type is not expected and value.type != expected:
+                return f"a tensor it closes over was {expected} and is {value.type}"
             if value.needs_grad is not needs:
                 wants = value.needs_grad
-                return f"requires_grad of a tensor it closes over ({type}) changed from {needs} to {wants}"
+                return (
+                    f"requires_grad of a tensor it closes over ({expected}) changed from {needs} to {wants}"
+                )
             if source.twins and source.split():
-                return f"two tensors it closes over ({type}) shared a value and no longer do"
+                return f"two tensors it closes over ({expected}) shared a value and no longer do"
         for t, had in self.grads_before:
             if (t._grad is not None) is not had:
                 was, now = ("there", "None") if had else ("None", "there")
@@ -161,7 +165,10 @@ class Program:
         operands += [s if type(s) is Value else s.read() for s in self.sources]  # type: ignore[union-attr]
         operands += self._drawn() if self.draws else self.numbers
         try:
-            made = run(self.graph, operands, self.updates, tensors, self.grad)
+            if self.updates and not self.grad and possible(operands):
+                made = run_directly(self._direct(operands, tensors), operands, self.updates, tensors)
+            else:
+                made = run(self.graph, operands, self.updates, tensors, self.grad)
         except BaseException:
             for cell, step in self.steps:
                 cell.value -= step
@@ -182,17 +189,21 @@ class Program:
                 out.append(x)
         return self.structure.unflatten(out)
 
+    def _direct(self, operands: Sequence[Any], tensors: Sequence[Tensor]) -> Direct:
+        """The program as it runs without being recorded."""
+        if self.direct is None:
+            given = {x: i for i, x in enumerate(operands) if type(x) is Value}
+            updated = [u.tensor(tensors) for u in self.updates if not u.gradient]
+            replaced = {given[t._value] for t in updated if t is not None and t._value in given}
+            self.direct = Direct(self.graph, operands, replaced)
+        return self.direct
+
     def _drawn(self) -> list[Any]:
         """The numbers of one call, with key and counter of each draw that it makes."""
         known: dict[Any, int] = {}
         for draw in self.draws:
             known[draw.key], known[draw.counter] = draw.generator.advance()
         return [(known.get(x, x), dtype) if type(x) is Cell else (x, dtype) for x, dtype in self.numbers]
-
-
-def type_of_gradient_is_gone(source: OfTensor) -> bool:
-    """Whether a source is a gradient that there is none of at present."""
-    return type(source) is not OfTensor and source.tensor._grad is None
 
 
 # --- the function -------------------------------------------------------------------------------
@@ -240,7 +251,7 @@ class compile:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if THREAD.tape.abstract:
             return self._f(*args, **kwargs)
-        leaves, structure = tree.flatten((args, kwargs))
+        leaves, structure = _flattened(args, kwargs)
         key: list[Any] = [structure, grad_enabled.get()]
         tensors: list[Tensor] = []
         for i, x in enumerate(leaves):
@@ -301,6 +312,19 @@ class compile:
     def _note(self, sentence: str) -> None:
         self._reasons.append(sentence)
         LOG.info(sentence)
+
+
+_TENSORS: dict[int, Structure] = {}  # of so many arguments, all of them tensors
+
+
+def _flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Structure]:
+    """The leaves of arguments and the structure that holds them."""
+    if kwargs or not all(type(x) is Tensor for x in args):
+        return tree.flatten((args, kwargs))
+    structure = _TENSORS.get(len(args))
+    if structure is None:
+        structure = _TENSORS[len(args)] = tree.flatten((args, kwargs))[1]
+    return list(args), structure
 
 
 class _Bound:

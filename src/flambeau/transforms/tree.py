@@ -55,6 +55,8 @@ class Structure:
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """The tree with these leaves."""
+        if self.kind == "leaf":
+            return leaves[0]
         it = iter(leaves)
         made = _build(self, it)
         return made
