@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,7 @@ class Contender:
 
     def __exit__(self, *exc: object) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
+        self._signal("SIGCONT")
         try:
             self._process.stdin.close()
             self._process.wait(timeout=10)
@@ -117,16 +118,29 @@ class Contender:
         self._process.stdout.close()
 
     def _kill(self) -> None:
-        try:
-            if hasattr(os, "killpg"):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            else:
-                self._process.kill()
-        except (ProcessLookupError, PermissionError):
-            pass
+        if hasattr(os, "killpg"):
+            self._signal("SIGKILL")
+        else:
+            self._process.kill()
+
+    def _signal(self, name: str) -> None:
+        """Send a signal to the process and what it started, where the system has such a thing."""
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, getattr(signal, name))
 
     def ask(self, patience: float | None = None, **request: Any) -> dict[str, Any]:
-        """What the process answers; it has ``patience`` seconds for all requests with a limit together."""
+        """What the process answers; it has ``patience`` seconds for all requests with a limit together.
+
+        Between requests it is stopped, so that no thread of it spins while others are measured.
+        """
+        self._signal("SIGCONT")
+        try:
+            return self._ask(patience, request)
+        finally:
+            self._signal("SIGSTOP")
+
+    def _ask(self, patience: float | None, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None and self._process.stdout is not None
         start = time.perf_counter()
         watch = threading.Timer(max(0.0, (patience or 0.0) - self.spent), self._kill)
