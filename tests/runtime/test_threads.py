@@ -53,6 +53,24 @@ def passed(result: subprocess.CompletedProcess[str]) -> bool:
     )
 
 
+@pytest.mark.parametrize("team", [2, 3, 4])
+def test_every_tile_runs_once_whatever_their_number(kernel_text: str, team: int) -> None:
+    assert passed(
+        script(
+            kernel_text,
+            f"""
+            threads.set_num_threads({team})
+            for tiles in (1, 2, 3, 5, 8, 63, 64):
+                some = Program([Call("work", tiles, (Pointer(0), 20_000), 1e6)], kernels, slots=1)
+                for _ in range(50):
+                    data[:] = 0.0
+                    some.run([address(data)])
+                    assert (data[:tiles] == 30_000.0).all() and not data[tiles:].any(), (tiles, data)
+            """,
+        )
+    )
+
+
 def test_the_number_of_threads_is_checked() -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         threads.set_num_threads(0)

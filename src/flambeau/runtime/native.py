@@ -1,12 +1,14 @@
 """The native half of the runtime, as LLVM IR: the driver, and the loop that workers run in.
 
 How tiles are handed out.  The control block holds how many tiles of the current call are still to
-be taken (``remaining``) and how many are still to be finished (``pending``).  A thread takes a tile
-by a compare-and-swap of ``remaining`` from r to r - 1 with r > 0, and reads what to run only after
+be taken (``remaining``: of the first half in its lower 32 bits, of the second in its upper ones) and how
+many are still to be finished (``pending``).  A thread takes a tile of its own half, or where none is left
+of the other one, by a compare-and-swap of ``remaining`` to one less, and reads what to run only after
 that succeeded.  As long as a taken tile is unfinished ``pending`` is not 0, the caller cannot leave
 the call, and the control block describes the call the tile belongs to.  So a worker that arrives
 late either takes a tile of whatever call is current, and runs that one, or takes none; a number
-that it saw earlier and that has come round again does no harm.
+that it saw earlier and that has come round again does no harm.  The halves are for the caches: the
+same thread tends to have the same part of one call after the other.
 
 Everything that differs between instruction sets is in ``_TARGETS``.
 """
@@ -108,7 +110,7 @@ target triple = "{triple}"
 {declare}
 
 ; Taking and running tiles until none is left to take.
-define internal void @help(ptr %control) nounwind {{
+define internal void @help(ptr %control, i1 %second) nounwind {{
 entry:
   %remaining = getelementptr i64, ptr %control, i64 {REMAINING}
   %pending = getelementptr i64, ptr %control, i64 {PENDING}
@@ -121,7 +123,15 @@ look:
   %none = icmp eq i64 %left, 0
   br i1 %none, label %out, label %take
 take:
-  %less = sub i64 %left, 1
+  %left.first = and i64 %left, 4294967295
+  %left.second = lshr i64 %left, 32
+  %left.own = select i1 %second, i64 %left.second, i64 %left.first
+  %own = icmp ne i64 %left.own, 0
+  %other = xor i1 %second, true
+  %from.second = select i1 %own, i1 %second, i1 %other
+  %left.there = select i1 %from.second, i64 %left.second, i64 %left.first
+  %unit = select i1 %from.second, i64 4294967296, i64 1
+  %less = sub i64 %left, %unit
   %swap = cmpxchg ptr %remaining, i64 %left, i64 %less acq_rel monotonic, align 8
   %mine = extractvalue {{ i64, i1 }} %swap, 1
   br i1 %mine, label %run, label %look
@@ -129,7 +139,10 @@ run:
   %function = load ptr, ptr %function.at, align 8
   %arguments = load ptr, ptr %arguments.at, align 8
   %tiles = load i64, ptr %tiles.at, align 8
-  %tile = sub i64 %tiles, %left
+  %half = lshr i64 %tiles, 1
+  %before = sub i64 %tiles, %half
+  %end = select i1 %from.second, i64 %tiles, i64 %before
+  %tile = sub i64 %end, %left.there
   call void %function(ptr %arguments, i64 %tile)
   %finished = atomicrmw sub ptr %pending, i64 1 release, align 8
   br label %look
@@ -139,7 +152,7 @@ out:
 
 ; A worker's stay: help whenever there is something to do; leave with 1 when the team is dissolved,
 ; with 0 after a while without work.
-define i64 @flambeau_serve(ptr %control) nounwind {{
+define i64 @flambeau_serve(ptr %control, i64 %number) nounwind {{
 entry:
   %scratch = alloca i64, align 8
   %stop.at = getelementptr i64, ptr %control, i64 {STOP}
@@ -152,10 +165,11 @@ entry:
   %active.limit = load i64, ptr %active.spins.at, align 8
   %yield = load ptr, ptr %yield.at, align 8
   %crowded = load i64, ptr %crowded.at, align 8
+  %odd = trunc i64 %number to i1
   {flush}
   br label %work
 work:
-  call void @help(ptr %control)
+  call void @help(ptr %control, i1 %odd)
   br label %poll
 poll:
   %spins = phi i64 [ 0, %work ], [ %spins.next, %again ]
@@ -206,8 +220,12 @@ entry:
   store ptr %arguments, ptr %arguments.at, align 8
   store i64 %tiles, ptr %tiles.at, align 8
   store atomic i64 %tiles, ptr %pending monotonic, align 8
-  store atomic i64 %tiles, ptr %remaining release, align 8
-  call void @help(ptr %control)
+  %half = lshr i64 %tiles, 1
+  %before = sub i64 %tiles, %half
+  %above = shl i64 %half, 32
+  %both = or i64 %above, %before
+  store atomic i64 %both, ptr %remaining release, align 8
+  call void @help(ptr %control, i1 false)
   %limit = load i64, ptr %limit.at, align 8
   %yield = load ptr, ptr %yield.at, align 8
   %can.yield = icmp ne ptr %yield, null

@@ -49,10 +49,10 @@ class Team:
     def start(self) -> None:
         """Start the workers; where the system gives fewer threads the team is smaller."""
         entry = native.entries().serve
-        serve = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(entry)
+        serve = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(entry)
         for number in range(1, self.size):
             worker = threading.Thread(
-                target=self._work, args=(serve,), name=f"flambeau-{number}", daemon=True
+                target=self._work, args=(serve, number), name=f"flambeau-{number}", daemon=True
             )
             try:
                 worker.start()
@@ -88,14 +88,14 @@ class Team:
         """How many workers are waiting in Python."""
         return len(self._sleeping)
 
-    def _work(self, serve: Callable[[int], int]) -> None:
+    def _work(self, serve: Callable[[int, int], int], number: int) -> None:
         wake = threading.Lock()
         wake.acquire()
         sleeping = self._sleeping
         stop = self._first + native.STOP
         while True:
             seen = self._programs
-            if serve(self.control):
+            if serve(self.control, number):
                 return
             sleeping.append(wake)
             if self._words[stop] or self._programs != seen:
