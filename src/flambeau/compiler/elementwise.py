@@ -43,7 +43,7 @@ _TILES = 16  # where tiles would be fewer they are smaller, down to a quarter
 _COLUMN_UNIT = 256  # blocks of columns are multiples of this, so that only a row's end is masked
 _STRIDED_COLUMNS = 256  # a block this wide keeps the cache lines of a strided operand for the next row
 
-# As many runs of memory at once are fetched so many bytes ahead.
+# As many runs of memory at once, read or written, are fetched so many bytes ahead.
 _MANY_STREAMS = 3
 _AHEAD = 1024
 
@@ -140,13 +140,12 @@ def _price(kernel: Kernel) -> tuple[float, float, bool]:
     return float(sum(o.dtype.itemsize for o in moved)), max(1.0, instructions), strided
 
 
-@per_kernel
-def _fetched(kernel: Kernel) -> frozenset[int]:
-    """The operands that are fetched ahead: more than the processor does so for at a time by itself."""
+def _fetched(kernel: Kernel, role: Role) -> frozenset[int]:
+    """A role's operands that are fetched ahead: more than the processor does so for by itself."""
     near = [
         i
         for i, o in enumerate(kernel.operands)
-        if o.role is Role.IN and o.strides and o.strides[-1] is Stride.ONE
+        if o.role is role and o.strides and o.strides[-1] is Stride.ONE
     ]
     return frozenset(near if len(near) >= _MANY_STREAMS else ())
 
@@ -247,7 +246,7 @@ class _Writer:
     ) -> None:
         """Computes ``lanes`` neighbouring points from column ``at`` of a row on."""
         f = self.f
-        fetched = _fetched(self.kernel)
+        fetched, claimed = _fetched(self.kernel, Role.IN), _fetched(self.kernel, Role.OUT)
 
         def place(i: int) -> tuple[Value, Value | None]:
             step = self.steps[i][-1]
@@ -271,6 +270,9 @@ class _Writer:
                 store_scalar(f, f.extract(value, 0), starts[i], self.operands[i].dtype)
                 return
             start, step = place(i)
+            if i in claimed and mask is None and not streams:
+                for line in range(0, lanes * self.operands[i].dtype.itemsize, 64):
+                    f.prefetch(f.element(start, "i8", f.i64(_AHEAD + line)), write=True)
             store_vector(f, value, start, self.operands[i].dtype, lanes, step, mask, streams)
 
         def indexed(i: int, arguments: list[Value]) -> Value | None:

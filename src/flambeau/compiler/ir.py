@@ -432,10 +432,14 @@ class Function:
             place = self.element(pointer, element, self.i64(first))
             self.line(f"store {part}, {place}, align {lanes * size_of(element)}, !nontemporal !3")
 
-    def prefetch(self, pointer: Value) -> None:
-        """Has what lies at an address brought to the second-level cache; any address will do."""
+    def prefetch(self, pointer: Value, write: bool = False) -> None:
+        """Has what lies at an address brought to the second-level cache; any address will do.
+
+        To ``write`` there it is brought to the first.
+        """
         self.module.declare("llvm.prefetch.p0", "void", ["ptr", "i32", "i32", "i32"])
-        self.line(f"call void @llvm.prefetch.p0({pointer}, i32 0, i32 2, i32 1)")
+        kind = "i32 1, i32 3" if write else "i32 0, i32 2"
+        self.line(f"call void @llvm.prefetch.p0({pointer}, {kind}, i32 1)")
 
     def load_masked(self, type_: str, pointer: Value, mask: Value) -> Value:
         """Loads the lanes that ``mask`` selects; the others are zero and are not touched in memory."""
