@@ -11,6 +11,7 @@ import pytest
 from llvmlite import binding as llvm
 
 from flambeau.compiler import contraction, jit
+from flambeau.compiler.caches import processors
 from flambeau.compiler.contraction.shape import shape_for
 from flambeau.compiler.kernel import Instr, Kernel, Pointer
 from flambeau.compiler.target import Target
@@ -210,6 +211,29 @@ def test_every_layout_gives_the_same_bits(
 ) -> None:
     a, b = laid_out((m, k), layouts[0], dtype, m), laid_out((k, n), layouts[1], dtype, n)
     assert same_bits(multiply(a, b, layouts), defined(a, b))
+
+
+@pytest.mark.parametrize("n", [33, 1])
+def test_any_number_of_rows(n: int) -> None:
+    for m in range(1, 42):
+        a, b = laid_out((m, 50), ROW, float32, m), laid_out((50, n), ROW, float32, n)
+        assert same_bits(multiply(a, b), defined(a, b))
+
+
+@pytest.mark.parametrize("layouts", [(ROW, ROW), (COLUMN, ROW), (COLUMN, COLUMN)], ids="-".join)
+@pytest.mark.parametrize(("m", "n"), [(520, 40), (264, 70), (100, 20)])
+def test_small_results_of_a_long_k(m: int, n: int, layouts: tuple[str, str]) -> None:
+    a, b = laid_out((m, 4200), layouts[0], float32, m), laid_out((4200, n), layouts[1], float32, n)
+    assert same_bits(multiply(a, b, layouts), defined(a, b))
+
+
+def test_a_long_k_is_cut_into_few_large_blocks() -> None:
+    # As many as share the processors evenly, since each packs what it reads.
+    sizes, strides = (256, 64, 50_000), ((1, 0, 256), (0, 1, 64), (64, 1, 0))
+    (call,) = contraction.calls(
+        product_kernel(float32, COLUMN, ROW), "f", sizes, strides, tuple(map(Pointer, range(3))), Pointer(3)
+    )
+    assert call.tiles <= max(2, processors())
 
 
 def test_a_is_packed_where_its_steps_are_far_apart() -> None:

@@ -13,6 +13,7 @@ import pytest
 from flambeau import dtypes
 from flambeau.compiler import contraction
 from flambeau.compiler.contraction.axes import merged_columns
+from flambeau.compiler.direct import blocking
 from flambeau.compiler.kernel import Pointer
 from flambeau.compiler.target import Target
 from flambeau.engine import native
@@ -89,6 +90,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((3, 4, 9, 8), (12, 1, 2, 3),
      {"strides": (1, 1), "padding": ((1, 1), (2, 1)), "groups": 4, "lhs_dilation": (2, 2)}),
     ((2, 3, 5, 1), (3, 3, 3, 1), {"strides": (1, 1), "padding": ((1, 1), (0, 0))}),
+    ((1, 96, 7, 7), (40, 96, 3, 3), {"strides": (1, 1), "padding": ((1, 1), (1, 1))}),  # boxes together
+    ((2, 480, 5, 5), (70, 480, 3, 3), {"strides": (1, 1), "padding": ((1, 1), (1, 1))}),  # and two chunks
 ]  # fmt: skip
 
 
@@ -139,6 +142,16 @@ def test_gradients_are_such_chains_too(attrs: dict[str, Any]) -> None:
         rhs_dilation=(step, step),
     )  # fmt: skip
     assert same_bits(dw, np.ascontiguousarray(chains.transpose(1, 0, 2, 3)))
+
+
+@pytest.mark.parametrize("positions", [1, 240], ids=["one box after the other", "boxes together"])
+def test_weights_that_are_many_are_fetched_ahead(positions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocking, "second_cache", lambda: 1 << 14)
+    monkeypatch.setattr(blocking, "_FEW_POSITIONS", positions)
+    rng = np.random.default_rng(8)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, 96, 13, 13), (72, 96, 3, 3)))
+    attrs = {"strides": (1, 1), "padding": ((1, 1), (1, 1))}
+    assert same_bits(run(lambda x, w: conv_general(x, w, **attrs), x, w), by_definition(x, w, **attrs))
 
 
 def test_an_example_has_the_same_bits_alone_and_in_a_batch() -> None:

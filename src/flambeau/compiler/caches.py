@@ -1,4 +1,4 @@
-"""The caches of the machine that kernels run on, by which block sizes are chosen; results are not."""
+"""The caches and processors of the machine, by which block sizes are chosen; results are not."""
 
 from __future__ import annotations
 
@@ -35,3 +35,12 @@ def second_cache() -> int:
 def last_cache() -> int:
     """Bytes of the largest cache."""
     return cache_sizes()[-1]
+
+
+@cache
+def processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1

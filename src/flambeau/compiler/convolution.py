@@ -25,6 +25,7 @@ from flambeau.compiler.direct import boxes_of
 from flambeau.compiler.direct.boxes import Meeting
 from flambeau.compiler.groups import Group
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand, Role, Stride
+from flambeau.compiler.matrix_products import matrix_product
 from flambeau.compiler.partition import WRITTEN_OUT
 from flambeau.compiler.tasks import (
     Body,
@@ -150,8 +151,9 @@ def convolution_tasks(
             continue
         taps = math.prod(c.taps for c in classes)
         if direct and taps:
-            tasks.append(_direct_task(body, whole, w, attrs["groups"], shape, classes))
-            tasks[-1].chunk = channels
+            task = _direct_task(body, whole, w, attrs["groups"], shape, classes)
+            task.chunk = channels
+            tasks.append(matrix_product(task) or task)
             continue
         x = padded(whole, low, high, [0] * len(low))
         if taps == 0 or (single and taps <= WRITTEN_OUT):

@@ -29,10 +29,11 @@ def spaced(base: int, shape: tuple[int, ...], itemsize: int) -> View:
     return View(base, shape, dense_strides([*shape[:-1], shape[-1] + crowded * _LINE // itemsize]))
 
 
-def channels_last(base: int, shape: tuple[int, ...], itemsize: int) -> View:
-    """All elements of a value, the channels (axis 1) being neighbours."""
+def channels_last(base: int, shape: tuple[int, ...], itemsize: int, tight: bool = False) -> View:
+    """All elements of a value, the channels (axis 1) being neighbours; ``tight`` leaves no lines between."""
     last = len(shape) - 1
-    found = spaced(base, (shape[0], *shape[2:], shape[1]), itemsize)
+    turned = (shape[0], *shape[2:], shape[1])
+    found = View.dense(base, turned) if tight else spaced(base, turned, itemsize)
     return found.permuted([0, last, *range(1, last)])
 
 
@@ -52,6 +53,16 @@ class Layouts:
         self._last: set[int] = set()  # values that lie, or would, with their channels last
         self._convolved: set[int] = set()
         self._fixed: set[int] = set()  # what kernels store that keep to rows
+        # What leaves the program with its channels last, and gradients of weights of 1x1 windows.
+        self._leaving: set[int] = set()
+        self._single: set[int] = set()
+        for node in graph.nodes:
+            if node.primitive.name == "transpose":
+                v, perm = node.inputs[0], node.attrs["perm"]
+                if perm == (0, *range(2, len(perm)), 1) and node.outputs[0] in graph.outputs:
+                    self._leaving.add(v)
+                elif _exchanges(perm) and all(n == 1 for n in graph.types[v].shape[2:]):
+                    self._single.add(v)
         for group in partition.groups:
             convolves = group.root >= 0 and graph.nodes[group.root].primitive.name == "conv_general"
             if not convolves and group.kind not in _KINDS:
@@ -62,17 +73,18 @@ class Layouts:
         shape: tuple[int, ...] = self._graph.types[v].shape  # type: ignore[assignment]
         if len(shape) < 3 or 0 in shape or v in self._fixed or not self._wanted(node, shape, views):
             return None
-        self._last.add(v)
         if node.primitive.name == "conv_general":
+            if v in self._single:
+                return View.dense(v, (shape[1], shape[0], *shape[2:])).permuted([1, 0, *range(2, len(shape))])
             self._convolved.add(v)
-        return channels_last(v, shape, self._graph.types[v].dtype.itemsize)
+        self._last.add(v)
+        return channels_last(v, shape, self._graph.types[v].dtype.itemsize, v in self._leaving)
 
     def turns(self, node: Node) -> bool:
         """Whether a view is a weight's gradient turned to lie as the weight does: it is copied, once."""
         if node.primitive.name != "transpose" or node.inputs[0] not in self._convolved:
             return False
-        perm: tuple[int, ...] = node.attrs["perm"]
-        return perm[:2] == (1, 0) and perm[2:] == tuple(range(2, len(perm)))
+        return _exchanges(node.attrs["perm"])
 
     def _wanted(self, node: Node, shape: Sequence[int], views: Mapping[int, View]) -> bool:
         name = node.primitive.name
@@ -89,3 +101,8 @@ class Layouts:
     def _is_last(self, v: int, views: Mapping[int, View]) -> bool:
         view = views.get(v)
         return v in self._last if view is None else view.base in self._last and is_channels_last(view)
+
+
+def _exchanges(perm: tuple[int, ...]) -> bool:
+    """Whether the first two axes change places, and no others."""
+    return len(perm) > 2 and perm == (1, 0, *range(2, len(perm)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from flambeau.compiler.caches import second_cache
+from flambeau.compiler.caches import processors, second_cache
 from flambeau.compiler.contraction.arguments import (
     A_AHEAD,
     A_BY_BLOCK,
@@ -35,6 +36,14 @@ _MICRO_BYTES = 4096  # no micro-kernel's block of the output is larger
 # Chains are reloaded after so many steps where K has more than the second figure.
 _DEPTH = 512
 _LONGEST = 1024
+
+# A small result of a long K would be cut into blocks so small that they do little else than pack.  Its blocks
+# are as large as these, and as few as share the processors evenly; a few more are worth this part of one.
+_LONG_ROWS, _LONG_COLUMN_BYTES = 256, 1024
+_LONG_UNIT = 8
+_LONG_DEPTH = 256  # where A's rows are neighbours
+_FINER = 0.15
+_NS_PER_BLOCK_BYTE = 0.2, 0.05  # of B, which is packed for each block of rows, and of A
 
 # With at most so many rows, each block packs the columns of B that it needs and is their only
 # user; with more, B is packed once, ahead.
@@ -134,6 +143,12 @@ def make_plan(
     rows = m if m <= (_BLOCK_ROWS + _ROW_UNIT if b_mode != B_BY_BLOCK else _ROWS_BY_BLOCK) else _BLOCK_ROWS
     if facts.spread and m > _ROWS_BY_BLOCK:
         rows = _round_up(-(-m // -(-m // _ROWS_BY_BLOCK)), _ROW_UNIT)
+    if not facts.spread and m > 1 and k > _LONGEST and batches * -(-m // rows) * -(-n // columns) < _TILES:
+        rows, columns = _long_blocks(item, batches, m, n)
+        depth = _LONG_DEPTH if facts.a_packs else _DEPTH
+        if b_mode != B_IN_PLACE:
+            b_mode = B_BY_BLOCK if not ahead and m <= 2 * rows else B_AHEAD
+        return Plan(rows, columns, depth, a_mode, b_mode, 1)
     ns = _NS_PER_STEP * item * k
     least = unit if m > 1 else _SINGLE_ROW_BYTES // item
     if facts.spread:
@@ -161,6 +176,24 @@ def make_plan(
     if ahead and b_mode == B_BY_BLOCK:
         b_mode = B_AHEAD
     return Plan(rows, columns, depth, a_mode, b_mode, per_tile)
+
+
+@lru_cache(1024)
+def _long_blocks(item: int, batches: int, m: int, n: int) -> tuple[int, int]:
+    """Rows and columns of the blocks of products with a long K and few results."""
+    unit = _COLUMN_BYTES // item
+    most = min(_round_up(n, unit), _LONG_COLUMN_BYTES // item)
+    least_time, best = math.inf, (m, most)
+    for columns in range(unit, most + 1, unit):
+        for row_blocks in range(-(-m // _LONG_ROWS), -(-m // _ROW_UNIT) + 1):
+            rows = min(m, _round_up(-(-m // row_blocks), _LONG_UNIT))
+            units = batches * -(-m // rows) * -(-n // columns)
+            packing, reading = _NS_PER_BLOCK_BYTE
+            step = _NS_PER_STEP * rows * columns + packing * columns + reading * rows
+            time = step * (-(-units // processors()) + _FINER)
+            if time < least_time:
+                least_time, best = time, (rows, columns)
+    return best
 
 
 def packs_a(kernel: Kernel) -> bool:

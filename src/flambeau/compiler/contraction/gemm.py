@@ -17,7 +17,7 @@ from flambeau.compiler.contraction.arguments import (
 from flambeau.compiler.contraction.axes import reads_b_in_place
 from flambeau.compiler.contraction.blocking import packs_a
 from flambeau.compiler.contraction.finish import Block, direct_output, write_finish
-from flambeau.compiler.contraction.micro import micro_name
+from flambeau.compiler.contraction.micro import fits, micro_name
 from flambeau.compiler.contraction.packing import transposes
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Function, Module, Value
@@ -352,9 +352,9 @@ class Product:
             f.branch(end)
 
         for height in shape.heights[:-1]:
-            fits, less = f.new_block("fits"), f.new_block("less")
-            f.branch_if(f.icmp("sge", left, f.i64(height)), fits, less)
-            f.place(fits)
+            enough, less = f.new_block("enough"), f.new_block("less")
+            f.branch_if(fits(f, shape, left, height), enough, less)
+            f.place(enough)
             call(height, shape.vectors)
             f.place(less)
         if self.b_in_place:

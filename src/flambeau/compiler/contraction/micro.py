@@ -7,7 +7,7 @@ of A, spread over a vector, and feeds them to one fused multiply-add per registe
 from __future__ import annotations
 
 from flambeau.compiler.contraction.shape import Shape
-from flambeau.compiler.ir import Module, Value, vector
+from flambeau.compiler.ir import Function, Module, Value, vector
 
 # Rows are reached from every third row's address, plus one or two strides: addresses the
 # processor adds up by itself, with few registers to hold and to advance.
@@ -17,6 +17,16 @@ _ROWS_PER_ADDRESS = 3
 def micro_name(prefix: str, height: int, vectors: int) -> str:
     """The name of the loop for a block of ``height`` rows by ``vectors`` vectors."""
     return f"{prefix}_micro_{height}x{vectors}"
+
+
+def fits(f: Function, shape: Shape, left: Value, height: int) -> Value:
+    """Whether the innermost loop of ``height`` rows is the one to take for ``left`` rows."""
+    enough = f.icmp("sge", left, f.i64(height))
+    if height != shape.heights[0]:
+        return enough
+    beyond = f.sub(left, f.i64(height + 1))
+    few = f.icmp("ult", beyond, f.i64(shape.heights[2] - 1))
+    return f.binary("and", enough, f.binary("xor", few, f.const("i1", True)))
 
 
 def write_micro(module: Module, prefix: str, shape: Shape, height: int, vectors: int) -> None:

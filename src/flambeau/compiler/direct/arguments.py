@@ -30,6 +30,7 @@ NUMBERS = (
     "column_blocks",
     "units",
     "units_per_tile",
+    "fetches",  # 1: weights are so many that those of later steps are fetched from memory meanwhile
     "b_mode",  # one of the B_ constants below
     "group_step",  # elements between the groups' B, packed or not
     "panel_step",  # elements of B per channel between panels

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flambeau.compiler.caches import second_cache
+from flambeau.compiler.caches import processors, second_cache
 from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, B_IN_PLACE, axes_of
 from flambeau.compiler.direct.boxes import Box
 from flambeau.compiler.kernel import Call, Kernel, Pointer
@@ -26,6 +26,10 @@ _MICRO_BYTES = 4096  # no micro-kernel's block of the result is larger
 _TOGETHER = 32
 _TOGETHER_ROWS, _TOGETHER_COLUMN_BYTES = 128, 256
 _TOGETHER_PART = 0.25
+
+# So are all positions of a few small images: many weights are then read from memory once, not once per box.
+_FEW_POSITIONS = 240
+_FEW_COLUMN_BYTES = 256
 
 # Chains are reloaded after so many steps where K has more than the second figure.
 _DEPTH = 256
@@ -142,6 +146,7 @@ def _plan(s: Sizes) -> _Plan:
     unit = _COLUMN_BYTES // s.item
     depth = max(1, s.k if s.k <= _LONGEST else _DEPTH)
     together, walked = 1, max(1, s.chunk)
+    few = sum(s.positions) <= _FEW_POSITIONS
     rows, columns = _BLOCK_ROWS, _BLOCK_COLUMN_BYTES // s.item
     if s.turned and 1 < len(s.boxes) <= _TOGETHER:
         together = len(s.boxes)
@@ -149,6 +154,12 @@ def _plan(s: Sizes) -> _Plan:
         per_channel = max(1, s.k // max(1, s.depths[0])) * (s.examples + s.m) * s.item
         most = max(1, int(_TOGETHER_PART * second_cache()) // per_channel)
         walked = max(1, math.gcd(s.chunk, 1 << (most.bit_length() - 1)))
+    elif s.b_mode == B_AHEAD and s.k > _LONGEST and 1 < len(s.boxes) <= _TOGETHER and few:
+        together, rows = len(s.boxes), _FEW_POSITIONS
+        window = s.k // s.depths[0]
+        walked = max([n for n in range(1, s.chunk + 1) if s.chunk % n == 0 and n * window <= _LONGEST] or [1])
+        depth = max(depth, min(walked * window, _LONGEST))
+        columns = min(_FEW_COLUMN_BYTES // s.item, _round_up(-(-s.padded // (2 * processors())), unit))
     elif s.b_mode == B_AHEAD and s.k:
         columns = min(columns, max(unit, int(_PANELS_PART * second_cache()) // (s.k * s.item) // unit * unit))
     columns = min(columns, s.padded)
@@ -276,12 +287,13 @@ def calls(
         where[0] += _dot(box.firsts, [strides[0][a] for a in axes.depth[1:]])
         where[1] = _dot(box.firsts, table[1:])
         records += [end, start, n, math.prod(box.taps)]
-        records += [s.examples, *box.counts, s.depths[0], *box.taps, *where]
+        # A box that meets nothing takes no step; but what it would walk is divided by these sizes.
+        records += [s.examples, *box.counts, s.depths[0], *[max(1, taps) for taps in box.taps], *where]
     args: tuple[Pointer | int, ...] = (
         *pointers, place or workspace, workspace, *stride_args(kernel, strides),
         s.groups, s.m, s.k, p.rows, p.columns, p.depth, s.depths[0], s.chunk, p.walked, p.together,
         scratch.chain_step, end, -(-s.m // p.columns), p.units, p.units_per_tile,
-        s.b_mode, group_step, panel_step,
+        int(s.packed > second_cache()), s.b_mode, group_step, panel_step,
         int(_is_run(s.depths, b_steps)), int(scratch.keep), p.rows if scratch.keep else 0,
         scratch.own, scratch.part, scratch.sums, scratch.table, scratch.copies, scratch.b,
         scratch.rows, _PACK_DEPTH, depth_tiles, pack_columns, column_tiles,

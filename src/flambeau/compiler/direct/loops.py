@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from flambeau.compiler.contraction.finish import Block, Row, add_up
 from flambeau.compiler.contraction.gemm import DepthBlock, address, split
-from flambeau.compiler.contraction.micro import micro_name
+from flambeau.compiler.contraction.micro import fits
 from flambeau.compiler.contraction.module import check, kept_apart
 from flambeau.compiler.contraction.shape import Shape, shape_for
 from flambeau.compiler.contraction.spread import runs
 from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, Inputs
-from flambeau.compiler.direct.micro import write_micro
+from flambeau.compiler.direct.micro import LINE, micro_name, write_micro
 from flambeau.compiler.direct.packing import Packing
-from flambeau.compiler.ir import Module, Value, vector
+from flambeau.compiler.ir import Module, Value, size_of, vector
 from flambeau.compiler.kernel import Kernel, Stride
 from flambeau.compiler.lowering import entry_name
 from flambeau.compiler.odometer import Odometer
@@ -32,6 +32,7 @@ def lower(kernel: Kernel, target: Target) -> tuple[str, str]:
     for height in shape.heights:
         for vectors in range(1, shape.vectors + 1):
             write_micro(module, entry, shape, height, vectors)
+    write_micro(module, entry, shape, shape.heights[0], shape.vectors, fetches=True)
     Packing(module, entry, kernel, shape).write()
     _Convolution(module, entry, kernel, target, shape).write()
     return entry, kept_apart(module.text())
@@ -216,6 +217,8 @@ class _Convolution:
         with f.when(self.b_by_block):
             self._copy_panel(b, taken)
         b = f.select(self.b_by_block, self.own_b, b)
+        behind = self._behind(b)
+        lines = self.shape.width * size_of(self.element) // LINE
         head, body, end = f.new_block("rows"), f.new_block("row"), f.new_block("rows_done")
         before = f.current
         f.branch(head)
@@ -229,8 +232,12 @@ class _Convolution:
         kept = f.add(line, f.mul(j, inputs.number("keep_column")))
         c = f.element(self.chains, self.element, kept)
         rows = f.element(self.rows_at, "i64", i)
-        operands = (self.block.steps, self.steps_at, rows, self.starts[0], b, c, self.block.go_on)
-        height = self._micro(f.sub(self.rows, i), narrow, ", ".join(map(str, operands)))
+        # Where weights are many, the first calls for a panel fetch a share each of those of the next steps.
+        share = f.binary("udiv", i, f.i64(self.shape.heights[0]))
+        fetches = f.icmp("slt", share, f.mul(inputs.number("fetches"), f.i64(lines)))
+        ahead = f.element(behind, "i8", f.mul(f.mul(share, self.block.steps), f.i64(LINE)))
+        operands = (self.block.steps, self.steps_at, rows, self.starts[0], b, ahead, c, self.block.go_on)
+        height = self._micro(f.sub(self.rows, i), narrow, fetches, ", ".join(map(str, operands)))
         with f.when(self.block.chain_ends):
             sums = f.element(self.sums, self.element, kept)
             block = Block(c, sums, height, taken, {})
@@ -241,24 +248,42 @@ class _Convolution:
         f.branch(head)
         f.place(end)
 
-    def _micro(self, left: Value, narrow: Value, arguments: str) -> Value:
+    def _behind(self, b: Value) -> Value:
+        """Where a panel's weights for the next steps are: behind those of the last of these."""
+        f = self.f
+        last = self._entry(self.steps_at, f.sub(self.block.steps, f.i64(1)))
+        offset = f.load("i64", f.element(last, "i64", f.i64(1)))
+        return f.element(b, self.element, f.add(offset, f.i64(self.shape.width)))
+
+    def _micro(self, left: Value, narrow: Value, fetches: Value, arguments: str) -> Value:
         """Calls the innermost loop of the most positions that are left; gives their number."""
         f, shape = self.f, self.shape
         end = f.new_block("computed")
         reached: list[tuple[int, str]] = []
+
+        def call(height: int, vectors: int, fetches: bool) -> None:
+            f.line(f"call void @{micro_name(self.entry, height, vectors, fetches)}({arguments})")
+            reached.append((height, f.current))
+            f.branch(end)
+
         for height in shape.heights:
             less = f.new_block("less")
             if height > 1:
-                fits = f.new_block("fits")
-                f.branch_if(f.icmp("sge", left, f.i64(height)), fits, less)
-                f.place(fits)
+                enough = f.new_block("enough")
+                f.branch_if(fits(f, shape, left, height), enough, less)
+                f.place(enough)
+            whole = height == shape.heights[0]
             few, many = f.new_block("few"), f.new_block("many")
             f.branch_if(narrow, few, many)
             for label, vectors in ((few, shape.vectors - 1), (many, shape.vectors)):
                 f.place(label)
-                f.line(f"call void @{micro_name(self.entry, height, vectors)}({arguments})")
-                reached.append((height, f.current))
-                f.branch(end)
+                if whole and label == many:
+                    fetching, plain = f.new_block("fetching"), f.new_block("plain")
+                    f.branch_if(fetches, fetching, plain)
+                    f.place(fetching)
+                    call(height, vectors, True)
+                    f.place(plain)
+                call(height, vectors, False)
             if height > 1:
                 f.place(less)
         f.place(end)
