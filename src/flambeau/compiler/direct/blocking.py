@@ -29,7 +29,7 @@ _TOGETHER_PART = 0.25
 
 # So are all positions of a few small images: many weights are then read from memory once, not once per box.
 _FEW_POSITIONS = 240
-_FEW_COLUMN_BYTES = 256
+_FEW_COLUMN_BYTES = 512
 
 # Chains are reloaded after so many steps where K has more than the second figure.
 _DEPTH = 256
