@@ -31,6 +31,7 @@ NUMBERS = (
     "units",
     "units_per_tile",
     "fetches",  # 1: weights are so many that those of later steps are fetched from memory meanwhile
+    "claims",  # 1: results are so many that the lines they are written to are fetched from memory first
     "b_mode",  # one of the B_ constants below
     "group_step",  # elements between the groups' B, packed or not
     "panel_step",  # elements of B per channel between panels

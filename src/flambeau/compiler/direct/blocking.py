@@ -113,6 +113,11 @@ class Sizes:
         return self.groups * self.padded * self.k * self.item if self.b_mode == B_AHEAD else 0
 
     @property
+    def written(self) -> int:
+        """Bytes of all results."""
+        return self.groups * self.m * sum(self.positions) * self.item
+
+    @property
     def positions(self) -> list[int]:
         """Of each box."""
         return [self.examples * math.prod(box.counts) for box in self.boxes]
@@ -293,7 +298,7 @@ def calls(
         *pointers, place or workspace, workspace, *stride_args(kernel, strides),
         s.groups, s.m, s.k, p.rows, p.columns, p.depth, s.depths[0], s.chunk, p.walked, p.together,
         scratch.chain_step, end, -(-s.m // p.columns), p.units, p.units_per_tile,
-        int(s.packed > second_cache()), s.b_mode, group_step, panel_step,
+        int(s.packed > second_cache()), int(s.written > second_cache()), s.b_mode, group_step, panel_step,
         int(_is_run(s.depths, b_steps)), int(scratch.keep), p.rows if scratch.keep else 0,
         scratch.own, scratch.part, scratch.sums, scratch.table, scratch.copies, scratch.b,
         scratch.rows, _PACK_DEPTH, depth_tiles, pack_columns, column_tiles,

@@ -12,7 +12,7 @@ from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, Inputs
 from flambeau.compiler.direct.micro import LINE, micro_name, write_micro
 from flambeau.compiler.direct.packing import Packing
 from flambeau.compiler.ir import Module, Value, size_of, vector
-from flambeau.compiler.kernel import Kernel, Stride
+from flambeau.compiler.kernel import Kernel, Role, Stride
 from flambeau.compiler.lowering import entry_name
 from flambeau.compiler.odometer import Odometer
 from flambeau.compiler.scalar_ops import memory_element
@@ -237,6 +237,8 @@ class _Convolution:
         fetches = f.icmp("slt", share, f.mul(inputs.number("fetches"), f.i64(lines)))
         ahead = f.element(behind, "i8", f.mul(f.mul(share, self.block.steps), f.i64(LINE)))
         operands = (self.block.steps, self.steps_at, rows, self.starts[0], b, ahead, c, self.block.go_on)
+        with f.when(f.binary("and", self.block.last, f.icmp("ne", inputs.number("claims"), f.i64(0)))):
+            self._claim(i, j, f.sub(self.rows, i))
         height = self._micro(f.sub(self.rows, i), narrow, fetches, ", ".join(map(str, operands)))
         with f.when(self.block.chain_ends):
             sums = f.element(self.sums, self.element, kept)
@@ -254,6 +256,26 @@ class _Convolution:
         last = self._entry(self.steps_at, f.sub(self.block.steps, f.i64(1)))
         offset = f.load("i64", f.element(last, "i64", f.i64(1)))
         return f.element(b, self.element, f.add(offset, f.i64(self.shape.width)))
+
+    def _claim(self, i: Value, j: Value, left: Value) -> None:
+        """Fetches the lines that a block's results will be written to, while it is computed."""
+        f, inputs, kernel = self.f, self.inputs, self.kernel
+        channel = inputs.axes.channel
+        near = [
+            n for n in self.others
+            if kernel.operands[n].role is Role.OUT and kernel.operands[n].strides[channel] is Stride.ONE
+        ]  # fmt: skip
+        if not near:
+            return
+        with f.loop(f.i64(0), f.min(left, f.i64(self.shape.heights[0])), 1) as row:
+            for number in near:
+                element = memory_element(kernel.operands[number].dtype)
+                start = f.element(self.starts[number], element, j)
+                if number in self.moving:
+                    offset = f.load("i64", f.element(self._rows_of(number), "i64", f.add(i, row.index)))
+                    start = f.element(start, element, offset)
+                for line in range(0, self.shape.width * size_of(element), LINE):
+                    f.prefetch(f.element(start, "i8", f.i64(line)), write=True)
 
     def _micro(self, left: Value, narrow: Value, fetches: Value, arguments: str) -> Value:
         """Calls the innermost loop of the most positions that are left; gives their number."""
