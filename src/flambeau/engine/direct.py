@@ -73,6 +73,11 @@ class Direct:
         check_graph(self.program)
         self.executables: dict[tuple[Executor, tuple[int, ...]], Executable] = {}
 
+    @property
+    def whole(self) -> Executable | None:
+        """The executable that overwrites all it may, if it has run."""
+        return self.executables.get((active_executor(), tuple([n for n, _ in self.candidates])))
+
     def run(self, operands: list[Any]) -> tuple[list[Buffer], Callable[[], None] | None]:
         """A buffer for each output, and what is to be called when they have been taken.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from flambeau.compiler import contraction, direct, elementwise, jit, normalization, reduction, sorting
 from flambeau.compiler.groups import Partition
-from flambeau.compiler.kernel import Kernel
+from flambeau.compiler.kernel import Kernel, Op
 from flambeau.compiler.partition import partition
 from flambeau.compiler.schedule import Schedule, schedule
 from flambeau.compiler.target import Target
@@ -180,6 +180,7 @@ class NativeExecutable:
     """A program over slots of memory."""
 
     __slots__ = (
+        "addresses",
         "arena",
         "constants",
         "fresh",
@@ -195,6 +196,7 @@ class NativeExecutable:
 
     def __init__(self, graph: Graph, plan: Schedule, addresses: dict[str, int], numbers: int) -> None:
         self.plan = plan
+        self.addresses = addresses
         types = graph.input_types
         self.leaves = len(types) - numbers
         self.numbers = Numbers([t.dtype for t in types[self.leaves :]])
@@ -222,6 +224,15 @@ class NativeExecutable:
 
     def _slots(self, step: HostStep) -> list[int]:
         return [self.plan.place[v].slot for v in step.outputs]
+
+    def in_one_piece(self) -> Program | None:
+        """The calls of all parts as one program, for who holds back interrupts; None with host calls."""
+        ops: list[Op] = []
+        for step in self.plan.steps:
+            if isinstance(step, HostStep):
+                return None
+            ops += step
+        return Program([*ops, *self.plan.overwriting], self.addresses, self.plan.slots, self.plan.status)
 
     def bind(self, inputs: Sequence[Any]) -> tuple[list[int], list[Any], Buffer | None, Buffer | None]:
         """An address for each slot, what owns their memory, the status word, and the numbers' memory."""
@@ -278,7 +289,7 @@ class NativeExecutable:
             if type(step) is Program:
                 if step.run(bases):
                     assert status is not None
-                    raise self._failure(*status.view(np.int64, (2,)).tolist())
+                    raise self.failure(*status.view(np.int64, (2,)).tolist())
                 COUNTS.launches += step.calls
             else:
                 self._host(step, bases, held)  # type: ignore[arg-type]
@@ -291,7 +302,8 @@ class NativeExecutable:
         del numbers  # kept until here: the program reads it
         return Done([held[slot] for slot in self.results], after)
 
-    def _failure(self, code: int, index: int) -> NodeFailure:
+    def failure(self, code: int, index: int) -> NodeFailure:
+        """The error that the two numbers of the status word stand for."""
         failure = self.plan.failures[code - 1]
         return NodeFailure(failure.error(failure.message.format(index)), failure.node.where)
 

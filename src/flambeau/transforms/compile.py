@@ -29,10 +29,12 @@ from flambeau.tensor import Tensor
 from flambeau.transforms import tree
 from flambeau.transforms.agreement import disagreement
 from flambeau.transforms.capture import Draw, Draws, OfTensor, Snapshot, Update, run, run_directly
+from flambeau.transforms.lane import Lane
 from flambeau.transforms.tracing import Function, Recording, name_of, trace
 from flambeau.transforms.tree import Structure
 
 LOG = logging.getLogger("flambeau.compile")
+MISSING = object()
 
 
 class Program:
@@ -120,6 +122,8 @@ class Program:
             snapshot.restore()
         self.draws = draws.made
         self.direct: Direct | None = None
+        self.lane: Lane | None = None
+        self.laned = False  # whether it has been looked for
         self.updates = updates
         self.recording: Recording = recording
         self.graph = recording.graph
@@ -167,6 +171,7 @@ class Program:
         try:
             if self.updates and not self.grad and possible(operands):
                 made = run_directly(self._direct(operands, tensors), operands, self.updates, tensors)
+                self._find_lane(len(tensors))
             else:
                 made = run(self.graph, operands, self.updates, tensors, self.grad)
         except BaseException:
@@ -175,6 +180,40 @@ class Program:
             for draw in self.draws:
                 draw.generator.advance(-1)
             raise
+        return self._finished(made, tensors)
+
+    def again(self, tensors: Sequence[Tensor]) -> Any:
+        """What the program gives, if it fits and can go the shorter way; else ``MISSING``."""
+        lane = self.lane
+        if lane is None:
+            return MISSING
+        for check, found, _ in self.guards:
+            if check() != found:
+                return MISSING
+        for cell, step in self.steps:
+            cell.value += step
+        made = None
+        try:
+            made = lane.run(tensors, self.numbers)
+        finally:
+            if made is None:
+                for cell, step in self.steps:
+                    cell.value -= step
+        return MISSING if made is None else self._finished(made, tensors)
+
+    def _find_lane(self, arguments: int) -> None:
+        """Look for the shorter way, once, as soon as all that may be overwritten has been."""
+        assert self.direct is not None
+        executable = None if self.laned else self.direct.whole
+        if executable is not None:
+            self.laned = True
+            if not self.draws and not self.cleared:
+                self.lane = Lane.of(
+                    self.direct, executable, self.sources, self.updates, self.grads_before, arguments
+                )
+
+    def _finished(self, made: Sequence[Value], tensors: Sequence[Tensor]) -> Any:
+        """The results of a call: ``made`` are those that are neither arguments nor constants."""
         for t in self.cleared:
             t._grad = None
         it = iter(made)
@@ -275,6 +314,10 @@ class compile:
         if found is not None:
             program, agreed = found
             if agreed:
+                made = program.again(tensors)
+                if made is not MISSING:
+                    self._programs.move_to_end(signature)
+                    return made
                 reason = program.stale()
                 if not reason:
                     self._programs.move_to_end(signature)
