@@ -35,7 +35,8 @@ NUMBERS = (
     "b_mode",  # one of the B_ constants below
     "group_step",  # elements between the groups' B, packed or not
     "panel_step",  # elements of B per channel between panels
-    "near",  # 1: the depth of B is one run of neighbours
+    "run",  # so many steps of the depth are neighbours in B, if more than one; else 0
+    "backwards",  # 1: the last of them comes first
     "keep",  # 1: unfinished chains of a whole block are kept, 0: of one micro-kernel
     "keep_column",  # elements between the unfinished chains of neighbouring panels, per channel
     "scratch",  # bytes from the workspace's start to the first tile's own part

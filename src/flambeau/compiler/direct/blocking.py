@@ -283,7 +283,9 @@ def calls(
     group_step = strides[1][0] if s.b_mode != B_AHEAD else s.padded * s.k
     panel_step = 1 if s.b_mode != B_AHEAD else s.k
     pack_columns = max(_COLUMN_BYTES // s.item, min(s.padded, _PACK_BYTES // (_PACK_DEPTH * s.item)))
-    depth_tiles, column_tiles = max(1, -(-s.k // _PACK_DEPTH)), -(-s.padded // pack_columns)
+    run, backwards = _run(s.depths, b_steps) if strides[1][axes.channel] != 1 else (0, False)
+    pack_depth = run * max(1, _PACK_DEPTH // run) if 0 < run < s.k else _PACK_DEPTH
+    depth_tiles, column_tiles = max(1, -(-s.k // pack_depth)), -(-s.padded // pack_columns)
     records: list[int] = []
     end = 0
     for box, n, row_blocks in zip(s.boxes, s.positions, p.row_blocks, strict=True):
@@ -299,9 +301,9 @@ def calls(
         s.groups, s.m, s.k, p.rows, p.columns, p.depth, s.depths[0], s.chunk, p.walked, p.together,
         scratch.chain_step, end, -(-s.m // p.columns), p.units, p.units_per_tile,
         int(s.packed > second_cache()), int(s.written > second_cache()), s.b_mode, group_step, panel_step,
-        int(_is_run(s.depths, b_steps)), int(scratch.keep), p.rows if scratch.keep else 0,
+        run, int(backwards), int(scratch.keep), p.rows if scratch.keep else 0,
         scratch.own, scratch.part, scratch.sums, scratch.table, scratch.copies, scratch.b,
-        scratch.rows, _PACK_DEPTH, depth_tiles, pack_columns, column_tiles,
+        scratch.rows, pack_depth, depth_tiles, pack_columns, column_tiles,
         *s.depths, *table, *records,
     )  # fmt: skip
     made = []
@@ -317,11 +319,18 @@ def _dot(indices: Sequence[int], steps: Sequence[int]) -> int:
     return sum(a * b for a, b in zip(indices, steps, strict=True))
 
 
-def _is_run(sizes: Sequence[int], steps: Sequence[int]) -> bool:
-    """Whether elements over these axes are neighbours, in order."""
-    step = 1
-    for n, s in zip(reversed(sizes), reversed(steps), strict=True):
-        if n != 1 and s != step:
-            return False
-        step *= max(1, n)
-    return True
+def _run(sizes: Sequence[int], steps: Sequence[int]) -> tuple[int, bool]:
+    """How many elements over these axes are neighbours, one after the other, and whether backwards.
+
+    0 where they are not.
+    """
+    length, way = 1, 0
+    for n, step in zip(reversed(sizes), reversed(steps), strict=True):
+        if n == 1:
+            continue
+        if not way and abs(step) == 1:
+            way = step
+        if step != way * length or not way:
+            break
+        length *= n
+    return (length, way < 0) if length > 1 else (0, False)
