@@ -15,7 +15,7 @@ from flambeau.compiler.lowering import stride_args
 # Blocks are multiples of every target's micro-kernel: then only an axis's last one is ragged.
 _COLUMN_BYTES = 128
 _ROW_UNIT = 24
-_BLOCK_ROWS = 240
+_BLOCK_ROWS = 120
 _BLOCK_COLUMN_BYTES = 512
 _PANELS_PART = 0.625  # of the second cache: weights of a block's channels stay there for all positions
 _LINE = 64
