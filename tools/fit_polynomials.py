@@ -159,7 +159,9 @@ def fits() -> list[Fit]:
                 ROOT_LOW, ROOT_HIGH, log + 1, lambda f: f**2 / mp.log1p(f)))  # fmt: skip
     out += [
         Fit("LOG_64", "double", _atanh_part, mpf("1e-14"), ATANH_HIGH, 7, lambda z: z),
-        Fit("ERFC_LOG2_32", "float", lambda x: mp.log(mp.erfc(x)) / LN2, mpf(1), mpf(4), 8, mp.erfc),
+        Fit("ERFC_LOG2_32", "float", lambda x: mp.log(mp.erfc(x)) / LN2, mpf(1), mpf(4), 6, mp.erfc),
+        Fit("ERFC_EXP2_32", "float", removable(lambda r: (mpf(2) ** r - 1) / r, LN2),
+            mpf("-0.5"), mpf("0.5"), 4, lambda r: mp.erfc(1) * r),
         Fit("ERFCX_64", "double", _erfcx_of, _mapped(mpf(1)), _mapped(ERF_TOP_64), 18,
             lambda t: mp.exp(-((ERFCX_CENTRE * (1 + t) / (1 - t)) ** 2) / 4)),
         Fit("POW_LOG2_32", "double", _log2_ratio, mpf("1e-14"), ATANH_HIGH, 6, lambda z: mpf(1)),

@@ -18,7 +18,7 @@ from flambeau import nn, optim
 F = nn.functional
 STEPS = 6
 # SHA-256 of all parameters and losses of the three networks after so many steps.
-GOLDEN = "65054bbb3d69b4e8f5aad688aedab8de95ebbe87a052fde434c84733645703c8"
+GOLDEN = "89f0855a30591657e04d39dcc4c08c03a2ba583f8751b5e3c06efd42d06f721d"
 
 
 class Recurrent(nn.Module):

@@ -169,17 +169,23 @@ LOG_64 = (
     float.fromhex("0x1.0f678a3d1e989p-3"),
     float.fromhex("0x1.0f0befb1d6faep-3"),
 )
-# error 3e-11
+# error 1.6e-09
 ERFC_LOG2_32 = (
-    float.fromhex("0x1.3f72300000000p-12"),
-    float.fromhex("-0x1.a13b180000000p+0"),
-    float.fromhex("-0x1.d38aae0000000p-1"),
-    float.fromhex("-0x1.4149d00000000p-3"),
-    float.fromhex("0x1.2cce5c0000000p-5"),
-    float.fromhex("-0x1.987fbc0000000p-8"),
-    float.fromhex("0x1.6764f80000000p-11"),
-    float.fromhex("-0x1.49465e0000000p-15"),
-    float.fromhex("0x1.2b59060000000p-21"),
+    float.fromhex("-0x1.02a7f60000000p-11"),
+    float.fromhex("-0x1.a044860000000p+0"),
+    float.fromhex("-0x1.d75eca0000000p-1"),
+    float.fromhex("-0x1.30a8320000000p-3"),
+    float.fromhex("0x1.0223160000000p-5"),
+    float.fromhex("-0x1.16d13e0000000p-8"),
+    float.fromhex("0x1.1a35a60000000p-12"),
+)
+# error 1.5e-08
+ERFC_EXP2_32 = (
+    float.fromhex("0x1.62e4300000000p-1"),
+    float.fromhex("0x1.ebf9a80000000p-3"),
+    float.fromhex("0x1.c6af720000000p-5"),
+    float.fromhex("0x1.3cf04c0000000p-7"),
+    float.fromhex("0x1.5f0dcc0000000p-10"),
 )
 # error 1.6e-18
 ERFCX_64 = (

@@ -35,7 +35,7 @@ def _erfc_32(f: Function, size: Value) -> tuple[Value, Value]:
     y = polynomial(f, at_most(f, size, 4.0), c.ERFC_LOG2_32)
     whole, n = nearest(f, y, 1.0)
     r = f.binary("fsub", y, whole)
-    return f.fma(r, polynomial(f, r, c.EXP2_32), f.const(size.type, 1)), n
+    return f.fma(r, polynomial(f, r, c.ERFC_EXP2_32), f.const(size.type, 1)), n
 
 
 def _erfc_64(f: Function, size: Value) -> tuple[Value, Value]:
