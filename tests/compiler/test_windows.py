@@ -74,6 +74,30 @@ def test_extrema_and_who_gets_their_gradient(case: dict[str, Any], kind: str) ->
         )
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+@pytest.mark.parametrize(
+    ("case", "kernels"),
+    [
+        (attrs((2, 3), (2, 3), ((0, 0), (0, 0))), 1),  # side by side
+        (attrs((2, 3), (2, 3), ((0, 0), (1, 2))), 0),
+        (attrs((2, 1), (2, 1), ((1, 1), (0, 0))), 0),
+        (attrs((2, 1), (2, 1), ((0, 0), (0, 0)), (3, 1)), 0),
+    ],
+    ids=["side by side", "padded to as many", "padded", "dilated"],
+)
+def test_windows_side_by_side_are_one_kernel(case: dict[str, Any], kernels: int, kind: str) -> None:
+    x = special(np.random.default_rng(3), (2, 3, 12, 9), np.float32)
+    g = np.random.default_rng(4).standard_normal(reduce_window_p.reference(x, kind=kind, **case).shape)
+    g = g.astype(np.float32)
+
+    def back(x: Any, g: Any) -> Any:
+        return select_and_scatter(x, g, kind, **case)
+
+    np.testing.assert_array_equal(run(back, x, g), select_and_scatter_p.reference(x, g, kind=kind, **case))
+    _, made = plan(graph_of(back, f32(*x.shape), f32(*g.shape)))
+    assert (len(made) == 1) == bool(kernels)
+
+
 @pytest.mark.parametrize("window", [(3, 4), (7, 6)])  # written out, and reduced
 def test_sums_go_in_the_order_of_the_window(window: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)

@@ -242,6 +242,9 @@ def _scattered(
     tasks = fill_tasks(graph, uint8, NONE, box.outside(codes))
     source = _padded(x, node, dtype, padded)
     elements = _shifted(source, node, windows)
+    if _side_by_side(node, shape, windows):
+        whole = sources.views.get(out) or View.dense(out, shape)
+        return [_dealt(elements, g, _shifted(whole, node, windows), dtype, attrs["kind"])]
     real: list[View] = []
     if any(a or b for a, b in attrs["padding"]):
         tasks_of_real, mask = _real(graph, shape, attrs["padding"], fresh)
@@ -299,11 +302,40 @@ def _real(
     return tasks, View(whole.base, around, tuple(steps))
 
 
+def _side_by_side(node: Node, shape: Sequence[int], windows: Sequence[int]) -> bool:
+    """Whether each element is in one window, the one that its place divided by the stride says."""
+    names = ("window", "strides", "dilation", "padding")
+    axes = zip(shape, windows, *[node.attrs[name] for name in names], strict=True)
+    return all(
+        m * k == n and k == s and (d == 1 or k == 1) and (a, b) == (0, 0) for n, m, k, s, d, (a, b) in axes
+    )
+
+
+def _dealt(elements: Sequence[View], g: View, places: Sequence[View], dtype: DType, kind: str) -> Task:
+    """Windows that lie side by side: one kernel finds each one's extremum and writes all its elements."""
+    body = Body(Graph([], [], [], []), Sources({}, {}))
+    code = _extremum(body, elements, [], dtype, kind)
+    one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, g))
+    zero = body.add("const", dtype, number=0.0 if dtype.floating else 0)
+    for number, place in enumerate(places):
+        chosen = body.add("eq", bool_, (code, body.add("const", uint8, number=number)))
+        made = body.add("select", dtype, (chosen, one, zero))
+        body.add("store", dtype, (made,), operand=body.operand(dtype, Role.OUT, Part(place)))
+    return pointwise(body, g.shape, by_two=True)
+
+
 def _codes(
     graph: Graph, elements: Sequence[View], real: Sequence[View], dtype: DType, kind: str, place: View
 ) -> Task:
     """Which element of each window is its extremum; those that are not ``real`` are none."""
     body = Body(graph, Sources({}, {}))
+    code = _extremum(body, elements, real, dtype, kind)
+    body.add("store", uint8, (code,), operand=body.operand(uint8, Role.OUT, Part(place)))
+    return pointwise(body, place.shape, by_two=True)
+
+
+def _extremum(body: Body, elements: Sequence[View], real: Sequence[View], dtype: DType, kind: str) -> int:
+    """The number of a window's element that is its extremum."""
 
     def load(view: View, of: DType) -> int:
         return body.add("load", of, operand=body.operand(of, Role.IN, view))
@@ -332,8 +364,7 @@ def _codes(
             wins = both("bitwise_and", wins, load(real[number], bool_))
         best = body.add("select", dtype, (wins, one, best))
         code = body.add("select", uint8, (wins, own, code))
-    body.add("store", uint8, (code,), operand=body.operand(uint8, Role.OUT, Part(place)))
-    return pointwise(body, place.shape, by_two=True)
+    return code
 
 
 def _gathered(
