@@ -212,6 +212,43 @@ def operations(fn: Callable[..., Any], *args: Any) -> list[Any]:
     return [op for step in made.steps for op in step]
 
 
+def twice(carry: Any, x: Any) -> Any:
+    """Results that are given several times, and as they came."""
+    _, c = carry
+    c_new = c * 0.5 + x
+    h_new = fb.tanh(c_new)
+    return (h_new, c_new), (h_new, h_new, c, c_new)
+
+
+def test_what_a_step_gives_twice_is_stored_twice_and_not_copied() -> None:
+    start, along = (floats(3, 8), floats(3, 8, seed=1)), floats(5, 3, 8, seed=2)
+    ops = operations(lambda a, b, xs: fb.scan(twice, (a, b), xs), *start, along)
+    (repeat,) = [i for i, op in enumerate(ops) if isinstance(op, Repeat)]
+    first = repeat - ops[repeat].back
+    assert sum(isinstance(op, Call) for op in ops[first:repeat]) == 1
+    actual = [t.numpy() for t in flat(fb.scan(twice, start, along))]
+    with use_executor("reference"):
+        expected = [t.numpy() for t in flat(fb.scan(twice, start, along))]
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+    assert np.array_equal(actual[2], actual[3]) and np.array_equal(actual[4][1:], actual[5][:-1])
+
+
+@pytest.mark.parametrize("dtype", [fb.float16, fb.bool, fb.int32])
+def test_values_of_any_dtype_are_stored_twice(dtype: Any) -> None:
+    def step(s: Any, x: Any) -> Any:
+        new = fb.where(x > 0, s, ~s) if dtype is fb.bool else s + fb.astype(x, dtype)
+        return new, (new, s, x)
+
+    start = fb.astype(floats(4, 6) > 0, dtype)
+    along = floats(5, 4, 6, seed=1)
+    actual = [t.numpy() for t in flat(fb.scan(step, start, along))]
+    with use_executor("reference"):
+        expected = [t.numpy() for t in flat(fb.scan(step, start, along))]
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_what_stays_is_packed_before_the_loop() -> None:
     def run(h: Any, own: Any, along: Any) -> Any:
         return fb.scan(projecting, h, (own, along))

@@ -7,6 +7,7 @@ classes, no kernel is compiled.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from flambeau.compiler.ordering import order_tasks
 from flambeau.compiler.packs import LEAST, Pack
 from flambeau.compiler.partition import CONTRACTIONS, ORDERING
 from flambeau.compiler.running import whole_tasks
+from flambeau.compiler.second_stores import stores_too
 from flambeau.compiler.tasks import (
     STATUS,
     Task,
@@ -298,9 +300,15 @@ class _Scheduler(Values):
         """As ``_output``, but memory that a task of the body writes, for this output alone."""
         base = self._output(v)
         task = self.made.get(base)
-        if base in taken or task is None or isinstance(self.tasks[task], HostStep):
-            return self._copy(View.dense(base, self.graph.types[v].shape)).base  # type: ignore[arg-type]
-        return base
+        if base not in taken and task is not None and not isinstance(self.tasks[task], HostStep):
+            return base
+        shape: tuple[int, ...] = self.graph.types[v].shape  # type: ignore[assignment]
+        fresh = self._fresh(shape, self._type(base).dtype)
+        holder = None if base in self.sources.parts else stores_too(self.tasks, base, math.prod(shape), fresh)
+        if holder is None:
+            return self._copy(View.dense(base, shape)).base
+        self.made[fresh] = holder
+        return fresh
 
     # -- memory -------------------------------------------------------------------------------
 
