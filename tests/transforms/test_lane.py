@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -173,6 +174,45 @@ def test_an_interrupt_comes_when_the_step_is_whole(monkeypatch: pytest.MonkeyPat
         step(*batch(5))
     monkeypatch.undo()
     assert same(training.everything(), plain.everything())
+
+
+@pytest.mark.parametrize("how", ["refused", "failing"])
+def test_an_interrupt_is_not_lost_where_the_step_is_not_made(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = Training(words=True)
+    step = warm(training, words)
+    kept = next(training.net.parameters()).detach() if how == "refused" else None
+    before = training.everything()
+    bind = Lane._bind
+
+    def interrupted(self: Lane, *args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return bind(self, *args)
+
+    monkeypatch.setattr(Lane, "_bind", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step(fb.asarray(np.full(6, 12 if how == "failing" else 3)), words()[1])
+    del kept
+    assert same(training.everything(), before)
+
+
+def test_what_is_read_is_held_while_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training()
+    step = warm(training)
+    x, y = batch()
+    data = x._value.data
+    run = Program.run
+    count: list[int] = []
+
+    def counted(self: Program, bases: Any) -> int:
+        count.append(sys.getrefcount(data))
+        return run(self, bases)
+
+    before = sys.getrefcount(data)
+    monkeypatch.setattr(Program, "run", counted)
+    step(x, y)
+    assert count == [before + 1]
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -169,79 +169,90 @@ class Lane:
             return None  # another thread is on it
         values: list[Value] = []
         memory: list[Any] = []
-        with Deferred() as deferred:
-            try:
-                made = self._enter(bases, numbers) if self._bind(bases, values, memory, arguments) else None
-            except BaseException:
-                made = None
-                raise
-            finally:
-                _give_back(values, memory, range(len(values)) if made is None else self._takes)
-                self._bases.append(bases)
-            if made is None:
-                return None
-            for tensor, had, type_, n in self._gradients:
-                gradient = tensor._grad
-                if had and gradient is not None and getrefcount(gradient) <= _SOLE:
-                    gradient._value.data = made[n]
-                else:
-                    tensor._grad = Tensor(leaf(type_, made[n]))
-        if (deliver := deferred.deliver) is not None:
-            deliver()
-        return [leaf(type_, made[n]) for type_, n in self._results]
+        made: list[Buffer] | None = None
+        deferred = Deferred()
+        try:
+            with deferred:
+                try:
+                    held = self._bind(bases, values, memory, arguments)
+                    made = None if held is None else self._enter(bases, numbers)
+                finally:
+                    _give_back(values, memory, range(len(values)) if made is None else self._takes)
+                    self._bases.append(bases)
+                if made is not None:
+                    self._put_gradients(made)
+        finally:
+            if (deliver := deferred.deliver) is not None:
+                deliver()
+        return None if made is None else [leaf(type_, made[n]) for type_, n in self._results]
+
+    def _put_gradients(self, made: list[Buffer]) -> None:
+        """Gives tensors their gradients: in the handles that are there, where nobody else has these."""
+        for tensor, had, type_, n in self._gradients:
+            gradient = tensor._grad
+            if had and gradient is not None and getrefcount(gradient) <= _SOLE:
+                gradient._value.data = made[n]
+            else:
+                tensor._grad = Tensor(leaf(type_, made[n]))
 
     def _bind(
         self, bases: list[int], values: list[Value], memory: list[Any], arguments: Sequence[Tensor]
-    ) -> bool:
-        """Writes down where everything lies, and takes the memory of what is updated from its values."""
+    ) -> list[Any] | None:
+        """Writes down where everything lies, and takes the memory of what is updated from its values.
+
+        Gives what is to be held while it is read; None where something stands in the way.
+        """
+        held: list[Any] = []
         for tensor, type_, needs in self._seen:
             value = tensor._value
             if value.type is not type_ or value.needs_grad is not needs:
-                return False
+                return None
         for value, slot in self._constants:
             data = value.data
             if data is None:
-                return False
+                return None
             bases[slot] = data.ptr
         for n, slot in self._given:
             data = arguments[n]._value.data
             if data is None:
-                return False
+                return None
+            held.append(data)
             bases[slot] = data.ptr
         for tensor, slot, type_, needs in self._read:
             value = tensor._value
             data = value.data
             if data is None or value.type is not type_ or value.needs_grad is not needs:
-                return False
+                return None
+            held.append(data)
             bases[slot] = data.ptr
         for tensor, had, type_, _ in self._gradients:
             gradient = tensor._grad
             if not had:
                 if gradient is not None:
-                    return False
+                    return None
                 continue
             if gradient is None or getrefcount(gradient) > _SOLE or type(gradient) is not Tensor:
-                return False
+                return None
             value = gradient._value
             if getrefcount(value) > _SOLE or value.source is not None or value.data is None:
-                return False
+                return None
             if value.type is not type_ or value.needs_grad:
-                return False
+                return None
         for tensor, slot, written, type_, needs in self._updated:
             value = tensor._value
             if getrefcount(value) > _SOLE or value.source is not None or value.type is not type_:
-                return False
+                return None
             data = value.data
             if data is None or value.needs_grad is not needs:
-                return False
+                return None
             values.append(value)
             memory.append(data)
             value.data, value.source = None, RUNNING  # from here on whoever asks for it waits
             if getrefcount(data) > _SOLE or data.borrowed:
-                return False
+                return None
             data.forms = None  # of what it holds until now
             bases[slot] = bases[written] = data.ptr
-        return True
+        return held
 
     def _enter(self, bases: list[int], numbers: Sequence[Any]) -> list[Buffer]:
         """Runs the program; the memory of what is new."""
