@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flambeau.runtime import cpus, threads
+from flambeau.compiler import cpus
+from flambeau.runtime import threads
 
 _PROLOGUE = """
 import atexit, os, signal, sys, threading, time

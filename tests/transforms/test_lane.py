@@ -62,6 +62,11 @@ def warm(training: Training, data: Callable[[int], Any] = batch, steps: int = 5)
     return step
 
 
+def gradient_of(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
 def lane_of(step: Any) -> Lane | None:
     return next(reversed(step._programs.values()))[0].lane
 
@@ -125,7 +130,7 @@ def test_what_somebody_holds_stays_as_it_is(held: str, taken: list[bool]) -> Non
         "view": lambda: weight.numpy(),
         "alias": lambda: weight.detach(),
         "gradient": lambda: weight.grad,
-        "its alias": lambda: weight.grad.detach(),  # type: ignore[union-attr]
+        "its alias": lambda: gradient_of(weight).detach(),
     }[held]()
     before = np.array(kept.numpy() if isinstance(kept, Tensor) else kept)
     taken.clear()

@@ -46,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def facts() -> list[tuple[str, str]]:
     """Names of facts, and the facts."""
-    from flambeau.compiler import cache
+    from flambeau.compiler import cache, cpus
     from flambeau.engine.executors import _MAKERS, DEFAULT
-    from flambeau.runtime import cpus, threads
+    from flambeau.runtime import threads
 
     kept = cache.current().info()
     folder = kept.folder or "none"

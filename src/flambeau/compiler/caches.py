@@ -6,6 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from flambeau.compiler.cpus import available
+
 _MODEST = (32 << 10, 512 << 10, 4 << 20)
 
 
@@ -40,7 +42,4 @@ def last_cache() -> int:
 @cache
 def processors() -> int:
     """How many processors this process may use."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
+    return available()

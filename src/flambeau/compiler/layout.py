@@ -56,10 +56,11 @@ class Layouts:
         # What leaves the program with its channels last, and gradients of weights of 1x1 windows.
         self._leaving: set[int] = set()
         self._single: set[int] = set()
+        outputs = set(graph.outputs)
         for node in graph.nodes:
             if node.primitive.name == "transpose":
                 v, perm = node.inputs[0], node.attrs["perm"]
-                if perm == (0, *range(2, len(perm)), 1) and node.outputs[0] in graph.outputs:
+                if perm == (0, *range(2, len(perm)), 1) and node.outputs[0] in outputs:
                     self._leaving.add(v)
                 elif _exchanges(perm) and all(n == 1 for n in graph.types[v].shape[2:]):
                     self._single.add(v)

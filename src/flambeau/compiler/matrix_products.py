@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from flambeau.compiler.direct.arguments import axes_of
 from flambeau.compiler.kernel import AxisKind, Kernel, Operand
 from flambeau.compiler.tasks import Task, stride_kinds
+from flambeau.compiler.views import collapse
 
 
 def matrix_product(task: Task) -> Task | None:
@@ -54,15 +55,8 @@ def matrix_product(task: Task) -> Task | None:
 
 def _one_axis(task: Task, axes: Sequence[int]) -> tuple[int, list[int]] | None:
     """The points along some axes and each operand's step between them; None where no one step does."""
-    count, steps = 1, [0] * len(task.strides)
-    for axis in reversed(axes):
-        size = task.sizes[axis]
-        if size == 1:
-            continue
-        own = [strides[axis] for strides in task.strides]
-        if count == 1:
-            steps = own
-        elif own != [step * count for step in steps]:
-            return None
-        count *= size
-    return count, steps
+    strides = [[own[a] for a in axes] for own in task.strides]
+    sizes, steps, _ = collapse([task.sizes[a] for a in axes], strides)
+    if len(sizes) > 1:
+        return None
+    return (sizes[0], [step for (step,) in steps]) if sizes else (1, [0] * len(strides))

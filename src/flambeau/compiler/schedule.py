@@ -29,7 +29,7 @@ from flambeau.compiler.ordering import order_tasks
 from flambeau.compiler.packs import LEAST, Pack
 from flambeau.compiler.partition import CONTRACTIONS, ORDERING
 from flambeau.compiler.running import whole_tasks
-from flambeau.compiler.second_stores import stores_too
+from flambeau.compiler.second_stores import holder_of, store_too
 from flambeau.compiler.tasks import (
     STATUS,
     Task,
@@ -302,12 +302,17 @@ class _Scheduler(Values):
         task = self.made.get(base)
         if base not in taken and task is not None and not isinstance(self.tasks[task], HostStep):
             return base
-        shape: tuple[int, ...] = self.graph.types[v].shape  # type: ignore[assignment]
-        fresh = self._fresh(shape, self._type(base).dtype)
-        holder = None if base in self.sources.parts else stores_too(self.tasks, base, math.prod(shape), fresh)
+        whole = View.dense(base, self.sources.views[v].shape)
+        holder = None
+        if base not in self.sources.parts:
+            holder = holder_of(self.tasks, base, math.prod(whole.shape))
         if holder is None:
-            return self._copy(View.dense(base, shape)).base
-        self.made[fresh] = holder
+            return self._copy(whole).base
+        fresh = self._fresh(whole.shape, self._type(base).dtype)
+        holding = self.tasks[holder.task]
+        assert isinstance(holding, Task)
+        store_too(holding, holder, fresh)
+        self.made[fresh] = holder.task
         return fresh
 
     # -- memory -------------------------------------------------------------------------------

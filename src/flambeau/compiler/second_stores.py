@@ -8,32 +8,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from flambeau.compiler.kernel import Instr, Kernel, Operand, Role
 from flambeau.compiler.tasks import Task
 from flambeau.compiler.views import View
 
 
-def stores_too(tasks: Sequence[object], base: int, size: int, fresh: int) -> int | None:
-    """Lets a kernel that has all ``size`` elements of value ``base`` in order store them as ``fresh`` too.
+class Holder(NamedTuple):
+    """A kernel that has all elements of a value in order, and the instruction that gives them."""
 
-    The number of its task; None where there is no such kernel.
-    """
+    task: int
+    operand: int
+    instruction: int
+
+
+def holder_of(tasks: Sequence[object], base: int, size: int) -> Holder | None:
+    """An elementwise kernel that loads or stores all ``size`` elements of value ``base``."""
     for t, task in enumerate(tasks):
-        if not isinstance(task, Task) or task.kernel.family != "elementwise":
-            continue
-        for number, value in _held(task, base):
-            own = task.strides[number]
-            if math.prod(task.sizes) != size or not _row_by_row(task.sizes, own):
-                continue
-            kernel, described = task.kernel, task.kernel.operands[number]
-            store = Instr("store", described.dtype, (value,), len(kernel.operands))
-            operands = (*kernel.operands, Operand(described.dtype, Role.OUT, described.strides))
-            task.kernel = Kernel(kernel.family, kernel.axes, operands, (*kernel.body, store))
-            task.strides = (*task.strides, own)
-            task.operands = [*task.operands, fresh]
-            return t
+        if isinstance(task, Task) and task.kernel.family == "elementwise" and math.prod(task.sizes) == size:
+            for operand, instruction in _held(task, base):
+                if View(base, task.sizes, task.strides[operand]).is_dense():
+                    return Holder(t, operand, instruction)
     return None
+
+
+def store_too(task: Task, holder: Holder, fresh: int) -> None:
+    """Lets the kernel store the same elements as value ``fresh``."""
+    kernel, described = task.kernel, task.kernel.operands[holder.operand]
+    store = Instr("store", described.dtype, (holder.instruction,), len(kernel.operands))
+    operands = (*kernel.operands, Operand(described.dtype, Role.OUT, described.strides))
+    task.kernel = Kernel(kernel.family, kernel.axes, operands, (*kernel.body, store))
+    task.strides = (*task.strides, task.strides[holder.operand])
+    task.operands = [*task.operands, fresh]
 
 
 def _held(task: Task, base: int) -> Iterator[tuple[int, int]]:
@@ -48,13 +55,3 @@ def _held(task: Task, base: int) -> Iterator[tuple[int, int]]:
         for i, instr in enumerate(task.kernel.body):
             if instr.operand == number and instr.op in ("load", "store"):
                 yield number, i if instr.op == "load" else instr.args[0]
-
-
-def _row_by_row(sizes: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether a kernel's points, in order, are neighbours in memory."""
-    step = 1
-    for n, own in zip(reversed(sizes), reversed(strides), strict=True):
-        if n != 1 and own != step:
-            return False
-        step *= n
-    return True

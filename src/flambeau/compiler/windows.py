@@ -229,6 +229,10 @@ def _scattered(
     (out,) = node.outputs
     shape, windows = x.shape, g.shape
     dtype = graph.types[out].dtype
+    whole = sources.views.get(out) or View.dense(out, shape)
+    if _side_by_side(node, shape, windows):
+        elements, places = _shifted(x, node, windows), _shifted(whole, node, windows)
+        return [_dealt(graph, elements, g, places, dtype, attrs["kind"])]
     per_axis = (attrs[name] for name in ("window", "strides", "dilation", "padding"))
     axes = [_classes(*of_axis) for of_axis in zip(shape, *per_axis, strict=True)]
     low = [max(0, *(-t.first - s for t in own for _, s in t.terms), 0) for own in axes]
@@ -242,9 +246,6 @@ def _scattered(
     tasks = fill_tasks(graph, uint8, NONE, box.outside(codes))
     source = _padded(x, node, dtype, padded)
     elements = _shifted(source, node, windows)
-    if _side_by_side(node, shape, windows):
-        whole = sources.views.get(out) or View.dense(out, shape)
-        return [_dealt(elements, g, _shifted(whole, node, windows), dtype, attrs["kind"])]
     real: list[View] = []
     if any(a or b for a, b in attrs["padding"]):
         tasks_of_real, mask = _real(graph, shape, attrs["padding"], fresh)
@@ -252,7 +253,6 @@ def _scattered(
         real = _shifted(mask, node, windows)
     tasks.append(_codes(graph, elements, real, dtype, attrs["kind"], box.inside(codes)))
     spread = padded(g, low, high, [0] * len(low), 0)
-    whole = sources.views.get(out) or View.dense(out, shape)
     for classes in itertools.product(*axes):
         if all(c.count for c in classes):
             tasks.append(_gathered(graph, classes, codes, spread, dtype, whole, attrs["window"], low))
@@ -311,9 +311,11 @@ def _side_by_side(node: Node, shape: Sequence[int], windows: Sequence[int]) -> b
     )
 
 
-def _dealt(elements: Sequence[View], g: View, places: Sequence[View], dtype: DType, kind: str) -> Task:
+def _dealt(
+    graph: Graph, elements: Sequence[View], g: View, places: Sequence[View], dtype: DType, kind: str
+) -> Task:
     """Windows that lie side by side: one kernel finds each one's extremum and writes all its elements."""
-    body = Body(Graph([], [], [], []), Sources({}, {}))
+    body = Body(graph, Sources({}, {}))
     code = _extremum(body, elements, [], dtype, kind)
     one = body.add("load", dtype, operand=body.operand(dtype, Role.IN, g))
     zero = body.add("const", dtype, number=0.0 if dtype.floating else 0)

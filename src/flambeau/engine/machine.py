@@ -24,13 +24,13 @@ import numpy as np
 
 from flambeau.compiler import cache, jit
 from flambeau.compiler.caches import cache_sizes
+from flambeau.compiler.cpus import available
 from flambeau.compiler.target import Target
 from flambeau.dtypes import float32
 from flambeau.graph.builder import GraphBuilder
 from flambeau.graph.graph import Graph
 from flambeau.graph.types import TensorType
 from flambeau.primitives.elementwise import add
-from flambeau.runtime.cpus import available
 from flambeau.runtime.driver import Program
 
 _VERSION = "machine model 3"

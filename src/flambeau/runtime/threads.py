@@ -19,7 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from flambeau.runtime import cpus, native
+from flambeau.compiler import cpus
+from flambeau.runtime import native
 
 _IDLE_SECONDS = 80e-6  # how long a worker waits for work between programs before it sleeps
 _ACTIVE_SECONDS = 1e-3  # the same while a program runs on one thread for a moment

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from flambeau.counts import COUNTS
-from flambeau.engine.direct import RUNNING, Direct
+from flambeau.engine.direct import RUNNING, Direct, possible
 from flambeau.engine.executor import Executable
-from flambeau.engine.executors import DEFAULT, active_executor, executor
 from flambeau.engine.native import NativeExecutable
-from flambeau.engine.tape import THREAD, Cell, Value, leaf
+from flambeau.engine.tape import Cell, Value, leaf
 from flambeau.errors import located
 from flambeau.graph.types import TensorType
 from flambeau.runtime.buffers import Buffer
@@ -113,20 +112,19 @@ class Lane:
                 value = source.tensor._value
                 made._seen.append((source.tensor, value.type, value.needs_grad))
         made._given = [(i, slots[i]) for i in range(arguments) if i in slots]
-        first = 1 + executable.leaves + len(direct.numbers)
-        fresh = {first + n: given for n, given in enumerate(executable.fresh)}
+        fresh, reused = executable.plan.fresh, executable.plan.reused
         outputs = [executable.results[at] if at >= 0 else -1 for at, _ in direct.outputs]
         if len(set(outputs)) != len(outputs) or not fresh.keys() >= set(outputs):
             return None
-        number = {slot: n for n, slot in enumerate(s for s, (_, taken) in fresh.items() if taken is None)}
-        made._fresh = [(slot, fresh[slot][0]) for slot in number]
+        made._fresh = [(slot, nbytes) for slot, nbytes in fresh.items() if slot not in reused]
+        number = {slot: n for n, (slot, _) in enumerate(made._fresh)}
         count = len(outputs) - len(updates)
         if any(slot not in number for slot in outputs[:count]):
             return None
         made._results = [(direct.types[n], number[slot]) for n, slot in enumerate(outputs[:count])]
         places = {id(tensor): slot for slot, tensor in owners.items()}
         had = {id(tensor): before for tensor, before in graded}
-        taken: list[tuple[int | None, int]] = []
+        taken: list[tuple[int, int]] = []  # whose memory, and where
         updated: list[tuple[Tensor, int, TensorType]] = []
         for n, update in enumerate(updates, count):
             tensor, slot, type_ = update.owner, outputs[n], direct.types[n]
@@ -141,7 +139,7 @@ class Lane:
                 return None
             place = places[id(tensor)]
             updated.append((tensor, place, type_))
-            taken.append((fresh[slot][1], slot))
+            taken.append((reused[slot], slot))
         order = {place: n for n, (_, place, _) in enumerate(updated)}
         written = dict(taken)
         if len(order) != len(updated) or written.keys() != order.keys():
@@ -150,7 +148,7 @@ class Lane:
             (tensor, place, written[place], type_, tensor._value.needs_grad)
             for tensor, place, type_ in updated
         ]
-        made._takes = [order[source] for source, _ in taken if source is not None]
+        made._takes = [order[source] for source, _ in taken]
         for slot, tensor in owners.items():
             if slot not in order:
                 made._read.append((tensor, slot, tensor._value.type, tensor._value.needs_grad))
@@ -161,7 +159,7 @@ class Lane:
 
         ``numbers`` are those that follow the tensors among the operands, with their dtypes.
         """
-        if THREAD.tape.types or active_executor() is not executor(DEFAULT):
+        if not possible(()):
             return None
         try:
             bases = self._bases.pop()

@@ -162,7 +162,7 @@ def _plan(s: Sizes) -> _Plan:
     elif s.b_mode == B_AHEAD and s.k > _LONGEST and 1 < len(s.boxes) <= _TOGETHER and few:
         together, rows = len(s.boxes), _FEW_POSITIONS
         window = s.k // s.depths[0]
-        walked = max([n for n in range(1, s.chunk + 1) if s.chunk % n == 0 and n * window <= _LONGEST] or [1])
+        walked = max([n for n in range(1, _LONGEST // window + 1) if s.chunk % n == 0], default=1)
         depth = max(depth, min(walked * window, _LONGEST))
         columns = min(_FEW_COLUMN_BYTES // s.item, _round_up(-(-s.padded // (2 * processors())), unit))
     elif s.b_mode == B_AHEAD and s.k:

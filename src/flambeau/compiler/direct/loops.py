@@ -9,7 +9,7 @@ from flambeau.compiler.contraction.module import check, kept_apart
 from flambeau.compiler.contraction.shape import Shape, shape_for
 from flambeau.compiler.contraction.spread import runs
 from flambeau.compiler.direct.arguments import B_AHEAD, B_BY_BLOCK, Inputs
-from flambeau.compiler.direct.micro import LINE, micro_name, write_micro
+from flambeau.compiler.direct.micro import LINE, loop_name, write_micro
 from flambeau.compiler.direct.packing import Packing
 from flambeau.compiler.ir import Module, Value, size_of, vector
 from flambeau.compiler.kernel import Kernel, Role, Stride
@@ -284,7 +284,7 @@ class _Convolution:
         reached: list[tuple[int, str]] = []
 
         def call(height: int, vectors: int, fetches: bool) -> None:
-            f.line(f"call void @{micro_name(self.entry, height, vectors, fetches)}({arguments})")
+            f.line(f"call void @{loop_name(self.entry, height, vectors, fetches)}({arguments})")
             reached.append((height, f.current))
             f.branch(end)
 

@@ -6,6 +6,7 @@ feeds them to one fused multiply-add per register.
 
 from __future__ import annotations
 
+from flambeau.compiler.contraction.micro import micro_name
 from flambeau.compiler.contraction.shape import Shape
 from flambeau.compiler.ir import Module, vector
 
@@ -14,9 +15,9 @@ _ENTRY = 16  # of a step in the table
 _COUNTED = 8  # what a counter of steps grows by: multiples of it are addresses without further arithmetic
 
 
-def micro_name(prefix: str, height: int, vectors: int, fetches: bool = False) -> str:
+def loop_name(prefix: str, height: int, vectors: int, fetches: bool = False) -> str:
     """The name of the loop for ``height`` positions times ``vectors`` vectors of channels."""
-    return f"{prefix}_micro_{height}x{vectors}{'_fetching' if fetches else ''}"
+    return micro_name(prefix, height, vectors) + "_fetching" * fetches
 
 
 def write_micro(
@@ -33,7 +34,7 @@ def write_micro(
     type_ = vector(lanes, element)
     names = ("steps", "table", "rows", "a", "b", "ahead", "c", "go_on")
     types = ("i64", "ptr", "ptr", "ptr", "ptr", "ptr", "ptr", "i1")
-    name = micro_name(prefix, height, vectors, fetches)
+    name = loop_name(prefix, height, vectors, fetches)
     f = module.function(name, list(zip(types, names, strict=True)), internal=True)
     steps, table, rows, a, b, ahead, c, go_on = f.params
     block = [(i, j) for i in range(height) for j in range(vectors)]
